@@ -1,0 +1,299 @@
+//! A plan as TOML that loads back to the same plan.
+//!
+//! Every decision is written out, defaults too, over `preset = "none"`, in the order of the schema. What it never
+//! shows is the value of a secret:
+//!
+//! * Values of `env`, arguments of commands and S3 endpoints are shown as they were written, with their `${VAR}`. Loaded in the
+//!   same environment they give the same plan.
+//! * A value of `env` that is written out under a name that looks secret (see [`super::secret`]) is replaced by
+//!   `${NAME:?…}`. This is the one thing that does not load back: it fails instead of being silently wrong.
+//!
+//! All else (paths, users, sources, numbers) is shown resolved.
+
+use super::expand::is_plain_reference;
+use super::plan::{
+    Backoff, CronPlan, Env, FilePlan, FpmPlan, GiveUp, LogPlan, MigratePlan, Plan, ProbePlan, ReadyPlan,
+    ServicePlan, StepPlan,
+};
+use super::secret::looks_secret;
+use super::values::{show_duration, show_mode, show_size, show_word};
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// Prints `plan` as [`super::resolve::as_written`] gives it, with the lock code of the resolved plan.
+pub fn print(as_written: &Plan, resolved: &Plan) -> String {
+    let mut out = Out::default();
+    top_level(&mut out, as_written);
+    log(&mut out, &as_written.log);
+    for file in &as_written.files {
+        self::file(&mut out, file);
+    }
+    for step in &as_written.boot {
+        self::step(&mut out, step);
+    }
+    if let (Some(migrate), Some(resolved)) = (&as_written.migrate, &resolved.migrate) {
+        self::migrate(&mut out, migrate, resolved.lock_code);
+    }
+    for service in &as_written.services {
+        self::service(&mut out, service);
+    }
+    for cron in &as_written.crons {
+        self::cron(&mut out, cron);
+    }
+    out.0
+}
+
+/// Lines of `key = value`.
+#[derive(Default)]
+struct Out(String);
+
+impl Out {
+    fn line(&mut self, key: &str, value: impl std::fmt::Display) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{key} = {value}");
+    }
+
+    fn header(&mut self, header: &str) {
+        let _ = writeln!(self.0, "\n{header}");
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.line(key, text(value));
+    }
+
+    fn optional(&mut self, key: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+    }
+
+    fn path(&mut self, key: &str, value: Option<&Path>) {
+        if let Some(value) = value {
+            self.text(key, &value.display().to_string());
+        }
+    }
+
+    fn duration(&mut self, key: &str, value: Duration) {
+        self.text(key, &show_duration(value));
+    }
+
+    fn limit(&mut self, key: &str, value: Option<Duration>) {
+        self.text(key, &value.map_or("none".to_owned(), show_duration));
+    }
+
+    fn list<'a>(&mut self, key: &str, values: impl Iterator<Item = &'a str>) {
+        let values: Vec<String> = values.map(text).collect();
+        self.line(key, format!("[{}]", values.join(", ")));
+    }
+
+    /// A command: its words hold their references as they were written.
+    fn command(&mut self, argv: &[String]) {
+        let words: Vec<String> = argv.iter().map(|word| quote(word)).collect();
+        self.line("command", format!("[{}]", words.join(", ")));
+    }
+
+    fn env(&mut self, env: &Env) {
+        if !env.is_empty() {
+            self.line("env", env_table(env));
+        }
+    }
+}
+
+/// A string in which nothing is left to expand: a `$` is a `$`.
+fn text(value: &str) -> String {
+    quote(&value.replace('$', "$$"))
+}
+
+/// A TOML string.
+fn quote(value: &str) -> String {
+    toml::Value::String(value.to_owned()).to_string()
+}
+
+/// A bare key where it can be one.
+fn key(name: &str) -> String {
+    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if bare { name.to_owned() } else { quote(name) }
+}
+
+fn env_table(env: &Env) -> String {
+    let pairs: Vec<String> = env
+        .iter()
+        .map(|(name, value)| {
+            let shown = match looks_secret(name) && !is_plain_reference(value) && !value.is_empty() {
+                true => format!("${{{name}:?is not printed, since it looks like a secret}}"),
+                false => value.clone(),
+            };
+            format!("{} = {}", key(name), quote(&shown))
+        })
+        .collect();
+    format!("{{ {} }}", pairs.join(", "))
+}
+
+fn top_level(out: &mut Out, plan: &Plan) {
+    let role = plan.role.as_ref().map_or(String::new(), |role| format!(", for the role {role}"));
+    let _ = writeln!(out.0, "# The resolved plan, over the preset \"{}\"{role}.", plan.preset);
+    out.text("preset", "none");
+    out.path("state-dir", Some(&plan.state_dir));
+    out.path("work-dir", Some(&plan.work_dir));
+    out.optional("user", plan.user.as_deref());
+    out.duration("stop-timeout", plan.stop_timeout);
+    out.env(&plan.env);
+    out.list("pass-env", plan.pass_env.iter().map(String::as_str));
+    for (key, paths) in
+        [("writable", &plan.writable), ("directories", &plan.directories), ("crontabs", &plan.crontabs)]
+    {
+        let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        out.list(key, paths.iter().map(String::as_str));
+    }
+}
+
+fn log(out: &mut Out, log: &LogPlan) {
+    out.header("[log]");
+    out.text("format", show_word(log.format));
+    out.text("level", show_word(log.level));
+    out.text("on-stall", show_word(log.on_stall));
+    out.text("max-line", &show_size(u64::try_from(log.max_line).unwrap_or(u64::MAX)));
+}
+
+fn file(out: &mut Out, file: &FilePlan) {
+    out.header("[[file]]");
+    out.text("source", &file.source);
+    out.path("path", Some(&file.path));
+    out.text("format", show_word(file.format));
+    out.text("mode", &show_mode(file.mode));
+    out.optional("owner", file.owner.as_deref());
+    out.line("required", file.required);
+    out.duration("timeout", file.timeout);
+    out.text("max-size", &show_size(file.max_size));
+    out.list("require-keys", file.require_keys.iter().map(String::as_str));
+    if let Some(endpoint) = &file.endpoint {
+        out.line("endpoint", quote(endpoint));
+    }
+    out.optional("region", file.region.as_deref());
+    if let Some(path_style) = file.path_style {
+        out.line("path-style", path_style);
+    }
+}
+
+fn step(out: &mut Out, step: &StepPlan) {
+    out.header("[[boot]]");
+    out.text("name", &step.name);
+    out.command(&step.command);
+    out.optional("user", step.user.as_deref());
+    out.path("work-dir", step.work_dir.as_deref());
+    out.env(&step.env);
+    out.duration("timeout", step.timeout);
+    out.optional("verify", step.verify.map(show_word));
+    out.text("umask", &show_mode(step.umask));
+}
+
+fn migrate(out: &mut Out, migrate: &MigratePlan, lock_code: u8) {
+    out.header("[migrate]");
+    out.command(&migrate.command);
+    out.optional("user", migrate.user.as_deref());
+    out.env(&migrate.env);
+    out.duration("lock-timeout", migrate.lock_timeout);
+    out.line("lock-code", lock_code);
+    out.limit("timeout", migrate.timeout);
+}
+
+fn service(out: &mut Out, service: &ServicePlan) {
+    out.header(&format!("[service.{}]", key(&service.name)));
+    out.command(&service.command);
+    out.optional("user", service.user.as_deref());
+    out.path("work-dir", service.work_dir.as_deref());
+    out.env(&service.env);
+    out.line("instances", service.instances);
+    out.line("essential", service.essential);
+    out.list("after", service.after.iter().map(String::as_str));
+    out.list("requires", service.requires.iter().map(String::as_str));
+    out.text("restart", show_word(service.restart));
+    out.line("backoff", backoff(&service.backoff));
+    match &service.give_up {
+        Some(give_up) => out.line("give-up", self::give_up(give_up)),
+        None => out.text("give-up", "none"),
+    }
+    out.duration("start-grace", service.start_grace);
+    out.duration("stagger", service.stagger);
+    out.text("stop-signal", &service.stop_signal.to_string());
+    out.text("stop-scope", show_word(service.stop_scope));
+    out.limit("stop-timeout", service.stop_timeout);
+    out.text("reload-signal", &service.reload_signal.map_or("none".into(), |signal| signal.to_string()));
+    if let Some(ready) = &service.ready {
+        out.line("ready", self::ready(ready));
+    }
+    if let Some(fpm) = &service.fpm {
+        out.line("fpm", self::fpm(fpm));
+    }
+    out.optional("log-format", service.log_format.map(show_word));
+    out.optional("on-stall", service.on_stall.map(show_word));
+    if let Some(open_files) = service.open_files {
+        out.line("open-files", open_files);
+    }
+    out.text("umask", &show_mode(service.umask));
+}
+
+fn backoff(backoff: &Backoff) -> String {
+    format!(
+        "{{ initial = {}, factor = {:?}, max = {}, jitter = {:?}, reset-after = {} }}",
+        text(&show_duration(backoff.initial)),
+        backoff.factor,
+        text(&show_duration(backoff.max)),
+        backoff.jitter,
+        text(&show_duration(backoff.reset_after)),
+    )
+}
+
+fn give_up(give_up: &GiveUp) -> String {
+    format!(
+        "{{ restarts = {}, within = {}, then = {} }}",
+        give_up.restarts,
+        text(&show_duration(give_up.within)),
+        text(show_word(give_up.then)),
+    )
+}
+
+fn ready(ready: &ReadyPlan) -> String {
+    let probe = match &ready.probe {
+        ProbePlan::FastCgi { address, path } => format!("fastcgi = {}, path = {}", text(address), text(path)),
+        ProbePlan::Tcp { address } => format!("tcp = {}", text(address)),
+        ProbePlan::Unix { path } => format!("unix = {}", text(&path.display().to_string())),
+    };
+    format!(
+        "{{ {probe}, interval = {}, timeout = {}, deadline = {} }}",
+        text(&show_duration(ready.interval)),
+        text(&show_duration(ready.timeout)),
+        text(&show_duration(ready.deadline)),
+    )
+}
+
+fn fpm(fpm: &FpmPlan) -> String {
+    let config = fpm
+        .config
+        .as_ref()
+        .map_or(String::new(), |path| format!("config = {}, ", text(&path.display().to_string())));
+    format!(
+        "{{ {config}process-control-timeout = {}, ping-path = {} }}",
+        text(&show_duration(fpm.process_control_timeout)),
+        text(&fpm.ping_path),
+    )
+}
+
+fn cron(out: &mut Out, cron: &CronPlan) {
+    out.header(&format!("[cron.{}]", key(&cron.name)));
+    out.text("schedule", &cron.schedule);
+    out.optional("time-zone", cron.time_zone.as_deref());
+    out.command(&cron.command);
+    out.optional("user", cron.user.as_deref());
+    out.path("work-dir", cron.work_dir.as_deref());
+    out.env(&cron.env);
+    out.text("overlap", show_word(cron.overlap));
+    out.line("max-running", cron.max_running);
+    out.limit("timeout", cron.timeout);
+    out.duration("jitter", cron.jitter);
+    out.text("stop-signal", &cron.stop_signal.to_string());
+    out.optional("log-format", cron.log_format.map(show_word));
+    out.optional("on-stall", cron.on_stall.map(show_word));
+    out.text("umask", &show_mode(cron.umask));
+}

@@ -1,0 +1,229 @@
+//! From the schema to the plan: defaults, and checks of what the types cannot say.
+
+use super::merge::{Merged, Paths, narrow, raw, tidy};
+use super::{Layers, check, entries, graph, runs_in, service};
+use crate::config::error::ConfigError;
+use crate::config::plan::{Env, LogPlan, Plan, ServicePlan};
+use crate::config::schema::{Config, Log, Service};
+use crate::config::tree::{Loc, Source, error_at};
+use crate::config::values::{At, Dur, Named, Plain, Size, show_duration, show_size};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Below ECS's default `stopTimeout` of 30 s, with time to flush logs and exit.
+const STOP_TIMEOUT: Duration = Duration::from_secs(25);
+/// Holds a 100 kB line; fits a CloudWatch event of 256 KiB even with JSON's escapes around it.
+const MAX_LINE: u64 = 128 << 10;
+const MAX_LINE_RANGE: std::ops::RangeInclusive<u64> = 1 << 10..=16 << 20;
+
+/// Collects errors while the plan is built.
+pub struct Builder<'a> {
+    sources: &'a [Source],
+    errors: &'a mut Vec<ConfigError>,
+    /// There were errors before: a key that seems to be missing may be one of them.
+    incomplete: bool,
+    pub paths: &'a Paths,
+    /// Names of all services, of whatever role.
+    pub declared: &'a [String],
+    pub stop_timeout: Duration,
+}
+
+impl Builder<'_> {
+    pub fn error(&mut self, loc: Loc, message: impl Into<String>) {
+        self.errors.push(error_at(self.sources, loc, message));
+    }
+
+    /// Reports bytes `start..end` of the string at `at`.
+    pub fn error_within(&mut self, at: &At<String>, start: usize, end: usize, message: impl Into<String>) {
+        let loc = narrow(self.sources, at.loc, &at.value, start, end);
+        self.error(loc, message);
+    }
+
+    /// Reports `complaint`, if there is one.
+    pub fn check(&mut self, loc: Loc, complaint: Option<String>) {
+        if let Some(message) = complaint {
+            self.error(loc, message);
+        }
+    }
+
+    /// Reports a key that must be there.
+    pub fn missing(&mut self, loc: Loc, message: String) {
+        if !self.incomplete {
+            self.error(loc, message);
+        }
+    }
+
+    /// How a string is quoted in a message: as written, when it was written with `${VAR}`.
+    pub fn show(&self, at: &At<String>) -> String {
+        let raw = raw(self.sources, at.loc);
+        if raw.contains("${") { raw.trim_matches(['"', '\'']).to_owned() } else { at.value.clone() }
+    }
+
+    /// An absolute path; `base` is what a relative one is relative to.
+    pub fn path(&mut self, text: &At<String>, base: &Path) -> PathBuf {
+        if text.value.is_empty() {
+            self.error(text.loc, "an empty path");
+        }
+        tidy(&base.join(&text.value))
+    }
+
+    pub fn paths(&mut self, list: Option<Vec<At<String>>>, base: &Path) -> Vec<PathBuf> {
+        let mut out: Vec<PathBuf> = Vec::new();
+        for text in list.unwrap_or_default() {
+            let path = self.path(&text, base);
+            if !out.contains(&path) {
+                out.push(path);
+            }
+        }
+        out
+    }
+
+    pub fn work_dir(&mut self, text: Option<At<String>>) -> Option<PathBuf> {
+        let base = self.paths.work_dir.clone();
+        text.map(|text| self.path(&text, &base))
+    }
+
+    pub fn user(&mut self, user: Option<At<Plain>>) -> Option<String> {
+        let user = user?;
+        self.check(user.loc, check::user(&user.value.0));
+        Some(user.value.0)
+    }
+
+    pub fn env(&mut self, env: Option<Named<Plain>>) -> Env {
+        let mut out = Env::new();
+        for (name, value) in env.unwrap_or_default().0 {
+            self.check(name.loc, check::variable(&name.value));
+            out.insert(name.value, value.value.0);
+        }
+        out
+    }
+
+    /// A duration that must not be zero.
+    pub fn above_zero(&mut self, given: Option<At<Dur>>, default: Duration) -> Duration {
+        let Some(given) = given else { return default };
+        if given.value.0.is_zero() {
+            self.error(given.loc, "must be longer than 0");
+        }
+        given.value.0
+    }
+
+    fn stop_timeout(&mut self, given: Option<At<Dur>>) -> Duration {
+        let stop_timeout = self.above_zero(given, STOP_TIMEOUT);
+        self.stop_timeout = stop_timeout;
+        stop_timeout
+    }
+
+    fn absolute(&mut self, key: &str, text: Option<&At<String>>) {
+        if let Some(text) = text.filter(|text| !text.value.starts_with('/')) {
+            self.error(text.loc, format!("{key} is an absolute path: it begins with \"/\""));
+        }
+    }
+
+    fn log(&mut self, log: Log) -> LogPlan {
+        let max_line = log.max_line.map_or(MAX_LINE, |given| {
+            let Size(bytes) = given.value;
+            if !MAX_LINE_RANGE.contains(&bytes) {
+                let (least, most) = (show_size(*MAX_LINE_RANGE.start()), show_size(*MAX_LINE_RANGE.end()));
+                self.error(given.loc, format!("max-line is {least} to {most}"));
+            }
+            bytes
+        });
+        LogPlan {
+            format: log.format.map(|word| word.0).unwrap_or_default(),
+            level: log.level.map(|word| word.0).unwrap_or_default(),
+            on_stall: log.on_stall.map(|word| word.0).unwrap_or_default(),
+            max_line: usize::try_from(max_line).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// A part of the stop, which must fit into the whole of it.
+    pub fn within_stop(&mut self, loc: Loc, what: &str, part: Duration) {
+        if part > self.stop_timeout {
+            let (part, whole) = (show_duration(part), show_duration(self.stop_timeout));
+            self.error(
+                loc,
+                format!(
+                    "{what} ({part}) is longer than the whole stop ({whole}): raise the top-level stop-timeout, \
+                     and the platform's (ECS: stopTimeout)"
+                ),
+            );
+        }
+    }
+}
+
+/// Builds the plan for `wanted` roles. With errors, the plan is not to be used.
+pub fn build(
+    layers: &Layers,
+    config: Config,
+    merged: &Merged,
+    wanted: &[&str],
+    errors: &mut Vec<ConfigError>,
+) -> Plan {
+    let mut builder = Builder {
+        sources: &layers.sources,
+        incomplete: !errors.is_empty(),
+        errors,
+        paths: &merged.paths,
+        declared: &merged.services,
+        stop_timeout: STOP_TIMEOUT,
+    };
+    builder.absolute("work-dir", config.work_dir.as_ref());
+    builder.absolute("state-dir", config.state_dir.as_ref());
+    let work_dir = tidy(&merged.paths.work_dir);
+    let services = config.service.unwrap_or_default();
+    let crons = config.cron.unwrap_or_default();
+    entries::unique_names(&mut builder, &services, &crons);
+    graph::circles(&mut builder, &services);
+    let stop_timeout = builder.stop_timeout(config.stop_timeout);
+    let services = self::services(&mut builder, &services, wanted);
+    let crons = crons
+        .0
+        .iter()
+        .filter_map(|(name, cron)| {
+            let plan = entries::cron(&mut builder, name, cron.clone());
+            plan.filter(|_| runs_here(cron.value.roles.as_deref(), wanted))
+        })
+        .collect();
+    Plan {
+        preset: layers.preset.clone(),
+        role: (!wanted.is_empty()).then(|| wanted.join(",")),
+        state_dir: tidy(&merged.paths.state_dir),
+        user: builder.user(config.user),
+        stop_timeout,
+        env: builder.env(config.env),
+        pass_env: entries::pass_env(&mut builder, config.pass_env),
+        writable: builder.paths(config.writable, &work_dir),
+        directories: builder.paths(config.directories, &work_dir),
+        crontabs: builder.paths(config.crontabs, &work_dir),
+        log: builder.log(config.log.unwrap_or_default()),
+        files: entries::files(&mut builder, config.file),
+        boot: entries::boot(&mut builder, config.boot),
+        migrate: config.migrate.and_then(|migrate| entries::migrate(&mut builder, migrate)),
+        services,
+        crons,
+        work_dir,
+    }
+}
+
+/// The services of the `wanted` roles. Those of other roles are checked all the same.
+fn services(builder: &mut Builder<'_>, services: &Named<Service>, wanted: &[&str]) -> Vec<ServicePlan> {
+    let present: Vec<&str> = services
+        .0
+        .iter()
+        .filter(|(_, service)| runs_here(service.value.roles.as_deref(), wanted))
+        .map(|(name, _)| name.value.as_str())
+        .collect();
+    services
+        .0
+        .iter()
+        .filter_map(|(name, service)| {
+            let plan = service::service(builder, name, service.clone(), &present);
+            plan.filter(|_| present.contains(&name.value.as_str()))
+        })
+        .collect()
+}
+
+fn runs_here(roles: Option<&[At<String>]>, wanted: &[&str]) -> bool {
+    let roles: Vec<&str> = roles.unwrap_or_default().iter().map(|role| role.value.as_str()).collect();
+    runs_in(&roles, wanted)
+}

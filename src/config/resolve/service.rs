@@ -1,0 +1,219 @@
+//! `[service.NAME]`.
+
+use super::build::Builder;
+use super::{check, graph};
+use crate::config::plan::{
+    Backoff, FpmPlan, GiveUp, ProbePlan, ReadyPlan, Restart, ServicePlan, Signal, StopScope, Then,
+};
+use crate::config::schema;
+use crate::config::tree::Loc;
+use crate::config::values::{At, Command, Dur, Maybe, Sig, show_duration};
+use std::time::Duration;
+
+const START_GRACE: Duration = Duration::from_secs(1);
+/// Eight workers boot over two seconds instead of at once.
+const STAGGER: Duration = Duration::from_millis(250);
+const MAX_INSTANCES: u16 = 1000;
+const PING_PATH: &str = "/-/fpm-ping";
+/// What FPM is given to end by itself before KILL: its own escalation takes a second after its timeout, see
+/// php-src sapi/fpm/fpm_process_ctl.c.
+const FPM_MARGIN: Duration = Duration::from_secs(2);
+/// The defaults that [`schema::Service::umask`] names.
+pub const UMASK: u32 = 0o022;
+
+/// The plan of the service `name`, which may wait for the services `present`.
+pub fn service(
+    builder: &mut Builder<'_>,
+    name: &At<String>,
+    service: At<schema::Service>,
+    present: &[&str],
+) -> Option<ServicePlan> {
+    let service = service.value;
+    if service.command.is_none() {
+        let text = format!("[service.{}] has no command: say what to run", name.value);
+        builder.missing(name.loc, text);
+    }
+    let essential = service.essential.unwrap_or(false);
+    let [after, requires] = [("after", &service.after), ("requiring", &service.requires)]
+        .map(|(key, list)| graph::dependencies(builder, &name.value, key, list.as_deref(), present));
+    let stop_timeout = stop_timeout(builder, service.stop_timeout);
+    let fpm = service.fpm.and_then(|at| at.value.0).map(|fpm| self::fpm(builder, fpm, stop_timeout));
+    let (stop_signal, stop_scope, reload_signal) = match fpm {
+        Some(_) => (Signal::QUIT, StopScope::Main, Some(Signal::USR2)),
+        None => (Signal::TERM, StopScope::Group, None),
+    };
+    let ready = service.ready.and_then(|at| at.value.0.map(|ready| (at.loc, ready)));
+    let ready = ready.and_then(|(loc, ready)| self::ready(builder, loc, ready, fpm.as_ref()));
+    Some(ServicePlan {
+        name: name.value.clone(),
+        user: builder.user(service.user),
+        work_dir: builder.work_dir(service.work_dir),
+        env: builder.env(service.env),
+        instances: instances(builder, service.instances.as_ref()),
+        essential,
+        after,
+        requires,
+        restart: service.restart.map_or(Restart::Always, |word| word.0),
+        backoff: backoff(builder, service.backoff.map(|at| at.value).unwrap_or_default()),
+        give_up: give_up(builder, service.give_up, essential),
+        start_grace: service.start_grace.map_or(START_GRACE, |at| at.value.0),
+        stagger: service.stagger.map_or(STAGGER, |at| at.value.0),
+        stop_signal: stop_signal_of(builder, service.stop_signal, stop_signal),
+        stop_scope: service.stop_scope.map_or(stop_scope, |word| word.0),
+        stop_timeout,
+        reload_signal: service.reload_signal.map_or(reload_signal, |at| at.value.0.map(|sig| sig.0)),
+        ready,
+        fpm,
+        log_format: service.log_format.map(|word| word.0),
+        on_stall: service.on_stall.map(|word| word.0),
+        open_files: service.open_files.map(|at| at.value),
+        umask: service.umask.map_or(UMASK, |mode| mode.0),
+        command: service.command.map(|At { value: Command(argv), .. }| argv)?,
+    })
+}
+
+fn stop_timeout(builder: &mut Builder<'_>, given: Option<At<Maybe<Dur>>>) -> Option<Duration> {
+    let At { loc, value } = given?;
+    let part = value.0?.0;
+    builder.within_stop(loc, "stop-timeout", part);
+    Some(part)
+}
+
+fn instances(builder: &mut Builder<'_>, given: Option<&At<u16>>) -> u16 {
+    let Some(given) = given else { return 1 };
+    match given.value {
+        0 => builder.error(given.loc, "instances is 1 or more; \"enabled = false\" leaves a service out"),
+        count if count > MAX_INSTANCES => {
+            builder.error(given.loc, format!("instances is at most {MAX_INSTANCES}"))
+        }
+        _ => {}
+    }
+    given.value
+}
+
+/// KILL and STOP cannot be caught: the first is no request, the second stops nothing for good.
+pub fn stop_signal_of(builder: &mut Builder<'_>, given: Option<At<Sig>>, default: Signal) -> Signal {
+    let Some(given) = given else { return default };
+    let Sig(signal) = given.value;
+    // 19 is STOP.
+    if signal.number() == 19 {
+        builder.error(given.loc, "STOP suspends a process and does not end it: use TERM, QUIT or INT");
+    }
+    signal
+}
+
+fn backoff(builder: &mut Builder<'_>, given: schema::Backoff) -> Backoff {
+    let max_loc = given.max.as_ref().or(given.initial.as_ref()).map(|at| at.loc).unwrap_or_default();
+    let backoff = Backoff {
+        initial: builder.above_zero(given.initial, Duration::from_millis(500)),
+        max: builder.above_zero(given.max, Duration::from_secs(60)),
+        factor: given.factor.as_ref().map_or(2.0, |at| at.value),
+        jitter: given.jitter.as_ref().map_or(0.2, |at| at.value),
+        reset_after: builder.above_zero(given.reset_after, Duration::from_secs(60)),
+    };
+    if let Some(factor) = given.factor.filter(|at| !(1.0..=1000.0).contains(&at.value)) {
+        builder.error(factor.loc, "factor is 1 to 1000: below 1 the delays would shrink");
+    }
+    if let Some(jitter) = given.jitter.filter(|at| !(0.0..=1.0).contains(&at.value)) {
+        builder.error(jitter.loc, "jitter is a share, 0 to 1");
+    }
+    if backoff.max < backoff.initial {
+        let (initial, max) = (show_duration(backoff.initial), show_duration(backoff.max));
+        builder.error(max_loc, format!("the longest delay ({max}) is shorter than the first ({initial})"));
+    }
+    backoff
+}
+
+fn give_up(
+    builder: &mut Builder<'_>,
+    given: Option<At<Maybe<schema::GiveUp>>>,
+    essential: bool,
+) -> Option<GiveUp> {
+    let given = match given {
+        None if essential => schema::GiveUp::default(),
+        None => return None,
+        Some(At { loc, value }) => {
+            let value = value.0?;
+            if essential && value.then.as_ref().is_some_and(|word| word.0 == Then::Stay) {
+                builder.error(
+                    loc,
+                    "an essential service that gives up ends the container: write then = \"exit\"",
+                );
+            }
+            value
+        }
+    };
+    Some(GiveUp {
+        restarts: given.restarts.unwrap_or(5),
+        within: builder.above_zero(given.within, Duration::from_secs(120)),
+        then: given.then.map_or(if essential { Then::Exit } else { Then::Stay }, |word| word.0),
+    })
+}
+
+fn fpm(builder: &mut Builder<'_>, given: schema::Fpm, stop_timeout: Option<Duration>) -> FpmPlan {
+    let budget = stop_timeout.unwrap_or(builder.stop_timeout);
+    let rest = Duration::from_secs(budget.saturating_sub(FPM_MARGIN).as_secs());
+    if let Some(At { loc, value: Dur(timeout) }) = &given.process_control_timeout {
+        builder.within_stop(*loc, "process-control-timeout", *timeout);
+        if timeout.subsec_millis() != 0 {
+            builder.error(*loc, "PHP-FPM counts whole seconds");
+        }
+    }
+    if let Some(path) = given.ping_path.as_ref().filter(|path| !path.value.starts_with('/')) {
+        builder.error(path.loc, "ping-path begins with \"/\"");
+    }
+    let work_dir = builder.paths.work_dir.clone();
+    FpmPlan {
+        config: given.config.map(|path| builder.path(&path, &work_dir)),
+        process_control_timeout: builder
+            .above_zero(given.process_control_timeout, rest.max(Duration::from_secs(1))),
+        ping_path: given.ping_path.map_or(PING_PATH.to_owned(), |at| at.value),
+    }
+}
+
+fn ready(
+    builder: &mut Builder<'_>,
+    loc: Loc,
+    given: schema::Ready,
+    fpm: Option<&FpmPlan>,
+) -> Option<ReadyPlan> {
+    let path_loc = given.path.as_ref().map(|at| at.loc);
+    let path = given.path.map(|at| at.value);
+    if let Some(loc) = path_loc.filter(|_| path.as_deref().is_some_and(|path| !path.starts_with('/'))) {
+        builder.error(loc, "path begins with \"/\"");
+    }
+    if let Some(loc) =
+        path_loc.filter(|_| given.fastcgi.is_none() && (given.tcp.is_some() || given.unix.is_some()))
+    {
+        builder.error(loc, "path belongs to fastcgi: tcp and unix only connect");
+    }
+    let probe = match (given.fastcgi, given.tcp, given.unix) {
+        (Some(address), None, None) => {
+            builder.check(address.loc, check::address(&address.value));
+            let ping = || fpm.map_or(PING_PATH.to_owned(), |fpm| fpm.ping_path.clone());
+            Some(ProbePlan::FastCgi { address: address.value, path: path.unwrap_or_else(ping) })
+        }
+        (None, Some(address), None) => {
+            builder.check(address.loc, check::host_port(&address.value));
+            Some(ProbePlan::Tcp { address: address.value })
+        }
+        (None, None, Some(path)) => {
+            builder.check(path.loc, check::socket_path(&path.value));
+            Some(ProbePlan::Unix { path: path.value.into() })
+        }
+        (None, None, None) => {
+            builder.missing(loc, "ready needs one of fastcgi, tcp and unix".into());
+            None
+        }
+        _ => {
+            builder.error(loc, "ready takes one of fastcgi, tcp and unix, not several");
+            None
+        }
+    };
+    Some(ReadyPlan {
+        interval: builder.above_zero(given.interval, Duration::from_millis(50)),
+        timeout: builder.above_zero(given.timeout, Duration::from_secs(1)),
+        deadline: builder.above_zero(given.deadline, Duration::from_secs(30)),
+        probe: probe?,
+    })
+}
