@@ -1,0 +1,173 @@
+//! What the shell tells the core, what the core asks of the shell, and the time both speak of.
+
+use crate::config::plan::{Signal, StopScope};
+use std::fmt;
+use std::time::Duration;
+
+/// Monotonic time since an origin that the shell chooses. Reads `t+1.500s`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Mono(Duration);
+
+impl Mono {
+    /// The moment `since_origin` after the origin.
+    pub const fn new(since_origin: Duration) -> Self {
+        Self(since_origin)
+    }
+
+    /// The moment `delay` later; the far end of time when that overflows.
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Self {
+        Self(self.0.saturating_add(delay))
+    }
+
+    /// The time from `earlier` to this moment; zero when `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The time since the origin.
+    pub const fn since_origin(self) -> Duration {
+        self.0
+    }
+}
+
+impl fmt::Debug for Mono {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "t+{}.{:03}s", self.0.as_secs(), self.0.subsec_millis())
+    }
+}
+
+/// One process that init started: an instance of a service, or one run of a cron entry.
+///
+/// `unit` is the index into [`Plan::services`](crate::config::plan::Plan::services) or
+/// [`Plan::crons`](crate::config::plan::Plan::crons).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Id {
+    Service {
+        unit: u16,
+        instance: u16,
+    },
+    /// `run` counts up from 1 for each cron entry and is never used twice.
+    Run {
+        unit: u16,
+        run: u32,
+    },
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExitStatus {
+    Code(u8),
+    Signal(Signal),
+}
+
+impl ExitStatus {
+    /// The code that says the same to a parent: 128+n for signal n.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => crate::exit::of_signal(signal.number()),
+        }
+    }
+
+    /// It exited 0.
+    pub fn success(self) -> bool {
+        self == Self::Code(0)
+    }
+}
+
+/// Why a process could not be started. The shell has logged the full text already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SpawnFault {
+    /// What a shell would say: 127 not found, 126 not executable, 71 the system refused.
+    pub code: u8,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Boot is done: bring up what is wanted.
+    Boot,
+    /// Answer to [`Action::Spawn`].
+    Spawned { id: Id, pid: i32 },
+    /// Answer to [`Action::Spawn`]: no process came of it. Also after [`Event::Spawned`], in the place of
+    /// [`Event::Exited`]: the process has ended and never became its program (exec failed).
+    SpawnFailed { id: Id, fault: SpawnFault },
+    /// The main process ended. `oom`: it failed, and the cgroup's oom_kill counter has risen since the last exit. `leftovers`: its
+    /// group, or a descendant that left the group, still lives.
+    Exited { id: Id, status: ExitStatus, oom: bool, leftovers: bool },
+    /// The last of the leftovers is gone.
+    GroupEmpty { id: Id },
+    /// A readiness probe answered. `ok: false` tells of one attempt; attempts go on until [`Action::StopProbe`].
+    Probe { id: Id, ok: bool },
+    /// A cron entry is due now.
+    CronDue { unit: u16 },
+    /// Someone asked the container to stop. The second time hurries, the third kills.
+    Stop,
+    /// Gracefully reload every service.
+    Reload,
+    /// How many orphans (descendants that belong to no instance and no run; what a finished run left behind is
+    /// among them) are alive. Sent when it changes while stopping, and at once after [`Action::SignalOrphans`] and
+    /// [`Action::CountOrphans`].
+    Orphans { alive: u32 },
+    /// Time passed; sent when [`next_deadline`](super::Supervisor::next_deadline) is reached.
+    Deadline,
+}
+
+/// What the shell must do. Every action is carried out in order and none of them blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start the process. Answered at once by [`Event::Spawned`] or [`Event::SpawnFailed`].
+    Spawn {
+        id: Id,
+    },
+    /// Signal the process. Before any stop signal the shell walks /proc for descendants that left the group.
+    Signal {
+        id: Id,
+        scope: StopScope,
+        signal: Signal,
+    },
+    /// KILL the whole group and the descendants that left it. Answered by [`Event::GroupEmpty`] (and
+    /// [`Event::Exited`] if the main process still lived).
+    KillGroup {
+        id: Id,
+    },
+    /// Probe the readiness of the instance, again and again, until [`Action::StopProbe`], which follows a success too.
+    StartProbe {
+        id: Id,
+    },
+    StopProbe {
+        id: Id,
+    },
+    /// Count the orphans. Answered at once by [`Event::Orphans`].
+    CountOrphans,
+    /// Signal every orphan. Answered by [`Event::Orphans`].
+    SignalOrphans {
+        signal: Signal,
+    },
+    /// Tell the user.
+    Notice(Notice),
+    /// Everything is down: flush the logs and exit with this code. Nothing follows it.
+    Exit {
+        code: u8,
+    },
+}
+
+/// How grave a notice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// One line for the log, about one unit or the container as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub severity: Severity,
+    /// The instance or run it is about.
+    pub about: Option<Id>,
+    /// A sentence without a full stop, such as `restarting in 1.2s (attempt 3)`. The shell puts the name in front.
+    pub text: String,
+}

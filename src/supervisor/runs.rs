@@ -1,0 +1,251 @@
+//! A cron entry and its runs: overlap, jitter, timeouts.
+//!
+//! What a run leaves behind after it ended by itself is left alone: Laravel's `runInBackground` detaches its tasks
+//! on purpose (`Illuminate\Console\Scheduling\CommandBuilder`). They count as orphans and get the grace of a stop. What a run that
+//! was stopped leaves behind goes with it.
+
+use super::event::{ExitStatus, Id, Mono, Severity, SpawnFault};
+use super::process::{Manner, Process};
+use super::reason::{Ending, Program};
+use super::turn::{Turn, nearer};
+use super::words::Words;
+use crate::config::plan::{CronPlan, Overlap, StopScope};
+use std::time::Duration;
+
+/// From the stop signal of a run that timed out or is replaced to KILL.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// An entry that is due more often than this tells of its successes at debug level only.
+const OFTEN: Duration = Duration::from_secs(600);
+
+#[derive(Clone, Debug)]
+pub(super) struct Cron {
+    unit: u16,
+    pub name: String,
+    program: Program,
+    overlap: Overlap,
+    max_running: usize,
+    timeout: Option<Duration>,
+    jitter: Duration,
+    manner: Manner,
+    pub runs: Vec<Run>,
+    last_run: u32,
+    /// A run that jitter holds back.
+    held_until: Option<Mono>,
+    /// A run that waits for the earlier one to end.
+    queued: bool,
+    last_due: Option<Mono>,
+    often: bool,
+    /// How the last run ended, and when.
+    pub last: Option<(String, Mono)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub process: Process,
+    /// When it has run for too long.
+    timeout_at: Option<Mono>,
+}
+
+impl Cron {
+    pub fn new(unit: u16, plan: &CronPlan) -> Self {
+        let max_running = match plan.overlap {
+            Overlap::Allow => usize::from(plan.max_running.max(1)),
+            Overlap::Skip | Overlap::Queue | Overlap::Replace => 1,
+        };
+        Self {
+            unit,
+            name: plan.name.clone(),
+            program: Program::of(&plan.command),
+            overlap: plan.overlap,
+            max_running,
+            timeout: plan.timeout,
+            jitter: plan.jitter,
+            manner: Manner { signal: plan.stop_signal, scope: StopScope::Group },
+            runs: Vec::new(),
+            last_run: 0,
+            held_until: None,
+            queued: false,
+            last_due: None,
+            often: false,
+            last: None,
+        }
+    }
+
+    /// It is due: now, or a random while later. A run still held back goes first, so none is lost.
+    pub fn due(&mut self, turn: &mut Turn<'_>) {
+        self.often = self.last_due.is_some_and(|last| turn.now.since(last) < OFTEN);
+        self.last_due = Some(turn.now);
+        if self.jitter.is_zero() {
+            return self.fire(turn);
+        }
+        if self.held_until.take().is_some() {
+            self.fire(turn);
+        }
+        let wait = turn.dice.up_to(self.jitter);
+        self.held_until = Some(turn.now.after(wait));
+    }
+
+    fn fire(&mut self, turn: &mut Turn<'_>) {
+        if self.runs.len() < self.max_running {
+            return self.start(turn);
+        }
+        let Some(oldest) = self.runs.first() else { return };
+        let (id, age) = (oldest.process.id, Words(turn.now.since(oldest.process.started())));
+        match self.overlap {
+            Overlap::Allow => {
+                let most = self.max_running;
+                let text =
+                    format!("not started: {most} runs go on already (max-running), the oldest for {age}");
+                turn.tell(Severity::Warn, id, text);
+            }
+            Overlap::Skip => {
+                turn.tell(Severity::Info, id, format!("skipped one run: this one has gone on for {age}"));
+            }
+            Overlap::Queue if self.queued => {
+                let text =
+                    format!("skipped one run: this one has gone on for {age} and another waits already");
+                turn.tell(Severity::Info, id, text);
+            }
+            Overlap::Queue => {
+                self.queued = true;
+                turn.tell(Severity::Info, id, format!("the next run waits: this one has gone on for {age}"));
+            }
+            Overlap::Replace => {
+                self.queued = true;
+                let fresh = self.runs.iter().any(|run| !run.process.ending());
+                if fresh {
+                    turn.tell(Severity::Info, id, format!("stopping after {age}: the next run replaces it"));
+                }
+                let kill_at = turn.now.after(GRACE);
+                for run in &mut self.runs {
+                    run.stop(self.manner, kill_at, turn);
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, turn: &mut Turn<'_>) {
+        self.last_run = self.last_run.wrapping_add(1).max(1);
+        let mut process = Process::new(Id::Run { unit: self.unit, run: self.last_run });
+        process.ask(turn);
+        self.runs.push(Run { process, timeout_at: self.timeout.map(|timeout| turn.now.after(timeout)) });
+    }
+
+    pub fn spawned(&mut self, run: u32, pid: i32, turn: &mut Turn<'_>) {
+        let Some(run) = self.find(run) else { return };
+        if run.process.spawned(pid, turn) {
+            turn.tell(Severity::Debug, run.process.id, format!("started, pid {pid}"));
+        }
+    }
+
+    pub fn spawn_failed(&mut self, run: u32, fault: SpawnFault, turn: &mut Turn<'_>) {
+        let Some(run) = self.find(run) else { return };
+        if run.process.spawn_failed() {
+            let text = format!("this run could not be started (code {})", fault.code);
+            turn.tell(Severity::Warn, run.process.id, text.clone());
+            self.last = Some((text, turn.now));
+        }
+    }
+
+    pub fn exited(&mut self, run: u32, status: ExitStatus, oom: bool, leftovers: bool, turn: &mut Turn<'_>) {
+        let (program, often) = (self.program, self.often);
+        let Some(run) = self.find(run) else { return };
+        let told = run.process.ending();
+        let uptime = turn.now.since(run.process.started());
+        if !run.process.exited(leftovers && told, turn) {
+            return;
+        }
+        let ending = Ending { program, status, oom, uptime };
+        let (severity, words) = match (told, status.success()) {
+            (true, _) => (Severity::Info, format!("stopped: {}", ending.asked())),
+            (false, true) if often => (Severity::Debug, ending.words()),
+            (false, true) => (Severity::Info, ending.words()),
+            (false, false) => (Severity::Warn, ending.words()),
+        };
+        turn.tell(severity, run.process.id, words.clone());
+        self.last = Some((words, turn.now));
+    }
+
+    pub fn group_empty(&mut self, run: u32) {
+        if let Some(run) = self.find(run) {
+            run.process.group_empty();
+        }
+    }
+
+    /// Does what is due, drops what has ended, starts what waited.
+    pub fn tick(&mut self, stopping: bool, turn: &mut Turn<'_>) {
+        for run in &mut self.runs {
+            run.tick(self.manner, turn);
+        }
+        self.runs.retain(|run| !run.process.gone());
+        if stopping {
+            return;
+        }
+        if self.held_until.is_some_and(|at| at <= turn.now) {
+            self.held_until = None;
+            self.fire(turn);
+        }
+        if self.queued && self.runs.is_empty() {
+            self.queued = false;
+            self.start(turn);
+        }
+    }
+
+    pub fn deadline(&self) -> Option<Mono> {
+        self.runs.iter().map(Run::deadline).fold(self.held_until, nearer)
+    }
+
+    /// The container stops: what has not started never will.
+    pub fn unwant(&mut self) {
+        self.held_until = None;
+        self.queued = false;
+    }
+
+    pub fn stop(&mut self, kill_at: Mono, turn: &mut Turn<'_>) {
+        for run in &mut self.runs {
+            run.stop(self.manner, kill_at, turn);
+        }
+    }
+
+    pub fn hurry(&mut self, kill_at: Mono, turn: &mut Turn<'_>) {
+        for run in &mut self.runs {
+            run.process.hurry(kill_at, turn);
+        }
+    }
+
+    pub fn kill(&mut self, turn: &mut Turn<'_>) {
+        for run in &mut self.runs {
+            run.process.kill(turn);
+        }
+    }
+
+    fn find(&mut self, run: u32) -> Option<&mut Run> {
+        let id = Id::Run { unit: self.unit, run };
+        self.runs.iter_mut().find(|run| run.process.id == id)
+    }
+}
+
+impl Run {
+    fn stop(&mut self, manner: Manner, kill_at: Mono, turn: &mut Turn<'_>) {
+        self.timeout_at = None;
+        self.process.end(manner, kill_at, turn);
+    }
+
+    fn tick(&mut self, manner: Manner, turn: &mut Turn<'_>) {
+        if self.timeout_at.is_some_and(|at| at <= turn.now) && self.process.has_main() {
+            let age = Words(turn.now.since(self.process.started()));
+            turn.tell(
+                Severity::Warn,
+                self.process.id,
+                format!("stopping: it ran for {age}, beyond its timeout"),
+            );
+            self.stop(manner, turn.now.after(GRACE), turn);
+        }
+        self.process.tick(turn);
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        nearer(self.timeout_at.filter(|_| self.process.has_main()), self.process.deadline())
+    }
+}

@@ -1,0 +1,327 @@
+//! Random histories against the core's promises: 10,000 of each kind in the normal run, `PHP_INIT_HISTORIES=1000000`
+//! on request. `PHP_INIT_SEED=n` replays the one history that failed.
+//!
+//! *Lives*: random plans in the fake world, whose processes behave in every odd way and whose shell keeps the contract.
+//! The world checks at every step: never two processes of one id, no start beside leftovers or during a stop, a deadline
+//! whenever something is waited for and never one in the past, nothing after the exit, everyone told before it, the
+//! stop within its budget whatever happens.
+//!
+//! *Nonsense*: any event, of any id, in any order, at any time, from a shell that has lost its mind. The core may not panic,
+//! start a process it believes alive, start anything during a stop, or hang in one.
+
+use super::super::*;
+use super::plans::*;
+use super::world::{Behaviour, World};
+use crate::config::plan::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Random numbers of the tests' own, so that the core's may change.
+struct Luck(turn::Dice);
+
+impl Luck {
+    fn new(seed: u64) -> Self {
+        Self(turn::Dice::new(seed ^ 0x5EED_5EED_5EED_5EED))
+    }
+
+    /// From 0 up to, not including, `end`.
+    fn below(&mut self, end: u64) -> u64 {
+        self.0.next() % end.max(1)
+    }
+
+    fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+
+    fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
+        let index = usize::try_from(self.below(choices.len() as u64)).unwrap();
+        choices[index].clone()
+    }
+
+    /// Mostly short, sometimes very long, now and then nothing.
+    fn span(&mut self) -> Duration {
+        let scale = self.pick(&[0, 1, 50, 1000, 10_000, 100_000, 5_000_000]);
+        millis(self.below(scale + 1))
+    }
+}
+
+fn histories() -> u64 {
+    std::env::var("PHP_INIT_HISTORIES").ok().and_then(|count| count.parse().ok()).unwrap_or(10_000)
+}
+
+/// Runs the histories in as many threads as there are processors; tells the seed of the one that fails.
+fn all(history: fn(u64)) {
+    if let Some(seed) = std::env::var("PHP_INIT_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        return history(seed);
+    }
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            scope.spawn(move || {
+                for seed in (thread..histories()).step_by(usize::try_from(threads).unwrap()) {
+                    let ended = std::panic::catch_unwind(|| history(seed));
+                    assert!(ended.is_ok(), "history {seed} failed: replay it with PHP_INIT_SEED={seed}");
+                }
+            });
+        }
+    });
+}
+
+fn random_services(luck: &mut Luck) -> Vec<ServicePlan> {
+    let count = luck.below(5);
+    (0..count).map(|index| random_service(luck, index, count)).collect()
+}
+
+fn random_service(luck: &mut Luck, index: u64, count: u64) -> ServicePlan {
+    let others = |luck: &mut Luck| {
+        let chosen = (0..luck.below(3)).map(|_| format!("s{}", luck.below(count + 1)));
+        chosen.collect::<Vec<_>>()
+    };
+    let then = luck.pick(&[Then::Exit, Then::Stay]);
+    let limit = GiveUp { restarts: u32::try_from(luck.below(4)).unwrap(), within: luck.span(), then };
+    ServicePlan {
+        command: words(luck.pick(&["php-fpm -F", "php artisan queue:work", "nginx", "x"])),
+        instances: u16::try_from(luck.below(4)).unwrap(),
+        essential: luck.one_in(3),
+        after: others(luck),
+        requires: if luck.one_in(2) { others(luck) } else { Vec::new() },
+        restart: luck.pick(&[Restart::Always, Restart::Always, Restart::OnFailure, Restart::Never]),
+        backoff: Backoff {
+            initial: luck.span(),
+            factor: luck.pick(&[1.0, 2.0, 10.0, 0.0, f64::NAN]),
+            max: luck.span(),
+            jitter: luck.pick(&[0.0, 0.2, 1.0, 7.0]),
+            reset_after: luck.span(),
+        },
+        give_up: luck.one_in(2).then_some(limit),
+        start_grace: luck.span(),
+        stagger: if luck.one_in(2) { luck.span() } else { Duration::ZERO },
+        stop_signal: luck.pick(&[Signal::TERM, Signal::QUIT, Signal::INT]),
+        stop_scope: luck.pick(&[StopScope::Main, StopScope::Group]),
+        stop_timeout: luck.one_in(2).then(|| luck.span()),
+        reload_signal: luck.one_in(3).then_some(Signal::USR2),
+        ready: luck.one_in(2).then(|| ready(luck.span())),
+        ..service(&format!("s{index}"))
+    }
+}
+
+fn random_crons(luck: &mut Luck) -> Vec<CronPlan> {
+    let count = luck.below(3);
+    let entry = |luck: &mut Luck, index: u64| CronPlan {
+        overlap: luck.pick(&[Overlap::Allow, Overlap::Skip, Overlap::Queue, Overlap::Replace]),
+        max_running: u16::try_from(luck.below(4)).unwrap(),
+        timeout: luck.one_in(2).then(|| luck.span()),
+        jitter: if luck.one_in(2) { luck.span() } else { Duration::ZERO },
+        stop_signal: luck.pick(&[Signal::TERM, Signal::QUIT]),
+        ..cron(&format!("c{index}"))
+    };
+    (0..count).map(|index| entry(luck, index)).collect()
+}
+
+fn random_behaviour(luck: &mut Luck) -> Behaviour {
+    let status = match luck.below(5) {
+        0 | 1 => ExitStatus::Code(0),
+        2 | 3 => ExitStatus::Code(luck.pick(&[1, 12, 78, 255])),
+        _ => ExitStatus::Signal(luck.pick(&[Signal::KILL, Signal::TERM, Signal::QUIT])),
+    };
+    Behaviour {
+        unstartable: luck.one_in(8).then(|| luck.pick(&[71, 126, 127, 0])),
+        faults: luck.one_in(8).then(|| (luck.span(), luck.pick(&[71, 126, 127]))),
+        ready_after: (!luck.one_in(5)).then(|| luck.span()),
+        ends: (!luck.one_in(4)).then(|| (luck.span(), status)),
+        obeys_after: (!luck.one_in(4)).then(|| luck.span()),
+        leaves: luck.one_in(3).then(|| luck.one_in(2).then(|| luck.span())),
+        heirs_obey: luck.one_in(2),
+        immortal: false,
+    }
+}
+
+fn live(seed: u64) {
+    let mut luck = Luck::new(seed);
+    let services = random_services(&mut luck);
+    let crons = random_crons(&mut luck);
+    let budget = luck.pick(&[secs(25), secs(25), secs(2), millis(300), secs(120)]);
+    let immortals = luck.one_in(10);
+    let mut fate = Luck::new(seed ^ 0xFA7E);
+    let behave = move |_: Id, _: u32| {
+        let immortal = immortals && fate.one_in(4);
+        let behaviour = random_behaviour(&mut fate);
+        // A group that survives KILL is a lie the world cannot keep track of: the main process alone is immortal.
+        let leaves = if immortal { None } else { behaviour.leaves };
+        Behaviour { immortal, leaves, ..behaviour }
+    };
+    let mut world = World::new(&services, &crons, budget, seed, Box::new(behave));
+    world.tell(Event::Boot);
+    for _ in 0..luck.below(12) {
+        let delay = luck.span();
+        let event = match luck.below(8) {
+            0 => Event::Reload,
+            1 if luck.one_in(3) => Event::Stop,
+            _ => Event::CronDue { unit: u16::try_from(luck.below(3)).unwrap() },
+        };
+        world.at(delay, event);
+    }
+    world.run_for(millis(luck.below(20_000)));
+    for _ in 0..luck.below(4) {
+        if world.exit.is_none() {
+            world.tell(Event::Stop);
+        }
+        let wait = luck.span();
+        world.run_for(wait);
+    }
+    if world.exit.is_none() {
+        world.tell(Event::Stop);
+    }
+    world.run_for(secs(600));
+    let Some((_, code)) = world.exit else { panic!("it never ends\n{}", world.story()) };
+    for event in [Event::Boot, Event::Stop, Event::Deadline, Event::Reload] {
+        world.tell(event);
+    }
+    assert_eq!(world.exit.map(|(_, code)| code), Some(code));
+}
+
+#[test]
+fn random_lives_keep_every_promise() {
+    all(live);
+}
+
+/// What a shell that believes the core would think is alive.
+#[derive(Default)]
+struct Belief {
+    asked: BTreeSet<Id>,
+    alive: BTreeSet<Id>,
+    /// Until when leftovers hold the next start up.
+    left: BTreeMap<Id, Mono>,
+}
+
+fn random_event(luck: &mut Luck) -> Event {
+    let unit = u16::try_from(luck.below(5)).unwrap();
+    let id = if luck.one_in(4) {
+        Id::Run { unit, run: u32::try_from(luck.below(6)).unwrap() }
+    } else {
+        Id::Service { unit, instance: u16::try_from(luck.below(3)).unwrap() }
+    };
+    let status = luck.pick(&[ExitStatus::Code(0), ExitStatus::Code(1), ExitStatus::Signal(Signal::KILL)]);
+    match luck.below(40) {
+        0 => Event::Stop,
+        1 | 2 => Event::Reload,
+        3..=6 => Event::CronDue { unit },
+        7..=16 => Event::Spawned { id, pid: 7 },
+        17..=19 => Event::SpawnFailed { id, fault: SpawnFault { code: luck.pick(&[0, 71, 127, 255]) } },
+        20..=29 => Event::Exited { id, status, oom: luck.one_in(2), leftovers: luck.one_in(3) },
+        30..=32 => Event::GroupEmpty { id },
+        33..=35 => Event::Probe { id, ok: luck.one_in(2) },
+        36 => Event::Orphans { alive: u32::try_from(luck.below(3)).unwrap() },
+        _ => Event::Deadline,
+    }
+}
+
+impl Belief {
+    fn hears(&mut self, event: &Event, now: Mono) {
+        match *event {
+            Event::Spawned { id, .. } if self.asked.remove(&id) => {
+                self.alive.insert(id);
+            }
+            Event::SpawnFailed { id, .. } => {
+                self.asked.remove(&id);
+                self.alive.remove(&id);
+            }
+            Event::Exited { id, leftovers, .. } => {
+                let lived = self.asked.remove(&id) | self.alive.remove(&id);
+                if lived && leftovers && matches!(id, Id::Service { .. }) {
+                    self.left.insert(id, now);
+                }
+            }
+            Event::GroupEmpty { id } => {
+                self.left.remove(&id);
+            }
+            _ => {}
+        }
+    }
+
+    fn does(&mut self, action: &Action, now: Mono, stopping: bool) {
+        let Action::Spawn { id } = action else { return };
+        assert!(!stopping, "{id:?} starts during the stop");
+        assert!(!self.alive.contains(id), "{id:?} lives twice");
+        if let Some(since) = self.left.remove(id) {
+            assert!(now.since(since) >= secs(2), "{id:?} starts beside what it left behind");
+        }
+        assert!(self.asked.insert(*id), "{id:?} was asked for twice");
+    }
+}
+
+fn nonsense(seed: u64) {
+    let mut luck = Luck::new(seed);
+    let budget = luck.pick(&[secs(25), Duration::ZERO, Duration::MAX, secs(2)]);
+    let services = random_services(&mut luck);
+    let crons = random_crons(&mut luck);
+    let mut core = Supervisor::new(&services, &crons, budget, seed);
+    let mut belief = Belief::default();
+    let (mut now, mut over, mut stopping) = (Mono::default(), false, None);
+    let mut trace = Vec::new();
+    // At the end of time itself no time passes any more.
+    let far = Mono::new(secs(u64::from(u32::MAX)));
+    for step in 0..luck.below(120) {
+        let event = if step == 0 && !luck.one_in(20) { Event::Boot } else { random_event(&mut luck) };
+        // Late timers, early timers, and a clock that goes back.
+        let read = match core.next_deadline() {
+            Some(deadline) if luck.one_in(2) && deadline < far => deadline,
+            _ if luck.one_in(30) => Mono::default(),
+            _ => now.after(luck.span()),
+        };
+        now = now.max(read);
+        belief.hears(&event, now);
+        let was_stopping = stopping.is_some();
+        let actions = core.handle(event.clone(), read);
+        trace.push((now, event, actions.clone()));
+        assert!(!over || actions.is_empty(), "{actions:?} after the exit: {trace:#?}");
+        for action in &actions {
+            assert!(!over, "{action:?} follows the exit: {trace:#?}");
+            belief.does(action, now, was_stopping);
+            over |= matches!(action, Action::Exit { .. });
+        }
+        if core.is_stopping() {
+            let since = *stopping.get_or_insert(now);
+            let endless = budget == Duration::MAX;
+            assert!(over || endless || core.next_deadline().is_some(), "the stop may hang: {trace:#?}");
+            let end = since.after(budget).after(millis(50));
+            assert!(over || now <= end, "the stop takes too long: {trace:#?}");
+        }
+        let crowd = |status: &status::CronStatus| status.runs.len() > 3;
+        assert!(!core.snapshot(now).crons.iter().any(crowd), "{trace:#?}");
+        assert!(core.next_deadline().is_none_or(|deadline| deadline > now), "{trace:#?}");
+    }
+}
+
+#[test]
+fn nonsense_never_breaks_the_core() {
+    all(nonsense);
+}
+
+#[test]
+fn an_instance_never_starts_more_often_than_its_limit_allows() {
+    all(|seed| {
+        let mut luck = Luck::new(seed);
+        let restarts = u32::try_from(luck.below(6)).unwrap();
+        let limit = GiveUp { restarts, within: secs(3600), then: Then::Stay };
+        let backoff = Backoff { reset_after: secs(86_400), ..service("s").backoff };
+        let plan = ServicePlan {
+            instances: 3,
+            give_up: Some(limit),
+            backoff,
+            stagger: millis(luck.below(9_000)),
+            ..service("s")
+        };
+        let mut fate = Luck::new(seed ^ 0xFA7E);
+        let behave = move |_: Id, _: u32| Behaviour {
+            ends: Some((millis(fate.below(2000)), ExitStatus::Code(fate.pick(&[0, 1])))),
+            ..random_behaviour(&mut fate)
+        };
+        let mut world = World::new(&[plan], &[cron("c")], secs(25), seed, Box::new(behave));
+        world.tell(Event::Boot);
+        world.run_for(secs(3600));
+        for (id, starts) in &world.starts {
+            assert!(*starts <= restarts + 1, "{id:?} started {starts} times\n{}", world.story());
+            assert_eq!(world.core.state(*id).unwrap().0, State::Fatal, "{}", world.story());
+        }
+    });
+}
