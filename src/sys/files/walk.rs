@@ -1,0 +1,192 @@
+//! From directory to directory by descriptors, through no link that somebody else could have laid.
+//!
+//! A symbolic link is followed only if it belongs to root or to init's own user: nobody else could have made
+//! it. (A hard link to another's link cannot be made: only regular files can be linked so, with
+//! fs.protected_hardlinks.)
+
+use crate::sys::words;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+/// The kernel's own limit: path_resolution(7).
+const MAX_LINKS: usize = 40;
+const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// Why a directory cannot be reached, made or given away.
+#[derive(Debug)]
+pub enum DirectoryError {
+    /// A link on the way that another user could change.
+    ForeignLink { path: PathBuf, uid: u32 },
+    /// Something on the way is a file.
+    NotADirectory { path: PathBuf },
+    /// Links point in a circle.
+    TooManyLinks { path: PathBuf },
+    /// The path does not start at the root.
+    Relative { path: PathBuf },
+    /// The system said no. `what` is such as `cannot make directory`.
+    System { what: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl DirectoryError {
+    /// The error of the system call, if it was one.
+    pub fn io(&self) -> Option<&io::Error> {
+        match self {
+            Self::System { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for DirectoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ForeignLink { path, uid } => write!(
+                f,
+                "cannot follow {} as root: it is a symbolic link that belongs to uid {uid}, who could point it \
+                 anywhere (write the real path, or make the link as root)",
+                path.display()
+            ),
+            Self::NotADirectory { path } => {
+                write!(f, "cannot enter {}: it is not a directory", path.display())
+            }
+            Self::TooManyLinks { path } => {
+                write!(f, "cannot enter {}: too many symbolic links", path.display())
+            }
+            Self::Relative { path } => {
+                write!(f, "cannot enter {}: the path must start with /", path.display())
+            }
+            Self::System { what, path, source } => {
+                write!(f, "{what} {}: {}", path.display(), words(source))?;
+                match source.raw_os_error() {
+                    Some(libc::EROFS) => f.write_str(" (declare a volume or tmpfs there)"),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for DirectoryError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.io().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+pub(super) fn system(what: &'static str, path: &Path) -> impl FnOnce(Errno) -> DirectoryError {
+    let path = path.to_owned();
+    move |errno| DirectoryError::System { what, path, source: errno.into() }
+}
+
+/// Makes a missing directory in the parent, by its name; the path is for errors. Returns it opened.
+pub(super) type Make<'a> = &'a mut dyn FnMut(&OwnedFd, &OsStr, &Path) -> Result<OwnedFd, DirectoryError>;
+
+/// Opens the directory `path`. Missing ones are made by `missing`, which gets the parent, the name and the
+/// path so far; `None` leaves them missing.
+pub(super) fn open_directory(path: &Path, mut missing: Option<Make<'_>>) -> Result<OwnedFd, DirectoryError> {
+    if !path.is_absolute() {
+        return Err(DirectoryError::Relative { path: path.to_owned() });
+    }
+    let mut at = Walk { fd: root()?, path: PathBuf::from("/"), links: 0 };
+    let mut names: VecDeque<OsString> = names(path);
+    while let Some(name) = names.pop_front() {
+        let here = at.path.join(&name);
+        match openat(
+            &at.fd,
+            name.as_os_str(),
+            OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        ) {
+            Ok(fd) => {
+                if let Some(target) = at.step(fd, here)? {
+                    if target.is_absolute() {
+                        (at.fd, at.path) = (root()?, PathBuf::from("/"));
+                    }
+                    for name in self::names(&target).into_iter().rev() {
+                        names.push_front(name);
+                    }
+                }
+            }
+            Err(Errno::ENOENT) if missing.is_some() => {
+                if let Some(make) = missing.as_mut() {
+                    (at.fd, at.path) = (make(&at.fd, &name, &here)?, here);
+                }
+            }
+            Err(errno) => return Err(system("cannot enter", &here)(errno)),
+        }
+    }
+    match openat(&at.fd, ".", DIRECTORY, Mode::empty()) {
+        // One that may be entered and not listed: what O_PATH gave will do for that.
+        Err(Errno::EACCES) => Ok(at.fd),
+        result => result.map_err(system("cannot open directory", path)),
+    }
+}
+
+struct Walk {
+    fd: OwnedFd,
+    path: PathBuf,
+    links: usize,
+}
+
+impl Walk {
+    /// Enters a directory; of a link that may be followed, returns the target.
+    fn step(&mut self, fd: OwnedFd, here: PathBuf) -> Result<Option<PathBuf>, DirectoryError> {
+        let stat = fstat(&fd).map_err(system("cannot examine", &here))?;
+        match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFDIR => {
+                (self.fd, self.path) = (fd, here);
+                Ok(None)
+            }
+            SFlag::S_IFLNK => {
+                self.links = self.links.saturating_add(1);
+                if self.links > MAX_LINKS {
+                    return Err(DirectoryError::TooManyLinks { path: here });
+                }
+                if stat.st_uid != 0 && stat.st_uid != nix::unistd::geteuid().as_raw() {
+                    return Err(DirectoryError::ForeignLink { path: here, uid: stat.st_uid });
+                }
+                // An empty path means the link that was opened: readlinkat(2).
+                let target = readlinkat(&fd, "").map_err(system("cannot read link", &here))?;
+                Ok(Some(PathBuf::from(target)))
+            }
+            _ => Err(DirectoryError::NotADirectory { path: here }),
+        }
+    }
+}
+
+fn root() -> Result<OwnedFd, DirectoryError> {
+    nix::fcntl::open("/", OFlag::O_PATH | DIRECTORY, Mode::empty())
+        .map_err(system("cannot open", Path::new("/")))
+}
+
+/// `..` stays: it is entered by descriptor, so it means what it means to the kernel.
+fn names(path: &Path) -> VecDeque<OsString> {
+    let parts = path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    });
+    parts.collect()
+}
+
+/// Makes a directory that nobody else may enter yet, and opens it. If another was put in its place, that is
+/// refused.
+pub(super) fn make_private(parent: impl AsFd, name: &OsStr, path: &Path) -> Result<OwnedFd, DirectoryError> {
+    match mkdirat(&parent, name, Mode::S_IRWXU) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(system("cannot make directory", path)(errno)),
+    }
+    let fd =
+        openat(&parent, name, DIRECTORY, Mode::empty()).map_err(system("cannot open directory", path))?;
+    let uid = fstat(&fd).map_err(system("cannot examine", path))?.st_uid;
+    if uid != nix::unistd::geteuid().as_raw() {
+        return Err(DirectoryError::ForeignLink { path: path.to_owned(), uid });
+    }
+    Ok(fd)
+}

@@ -1,0 +1,234 @@
+//! One pass over /proc: which processes descend from which.
+//!
+//! A descendant that called setsid(2) (PHP's `proc_open` with `setsid`, daemons) is out of its service's
+//! group, so a signal to the group does not reach it; the tree of parents still does. It does so only while
+//! every parent between lives: an orphan's parent is init. So walk before a stop signal is sent, and
+//! remember.
+//!
+//! A pid may be used again as soon as its process is reaped, by whoever is its parent. [`signal`] therefore
+//! checks the start time, with a pidfd held, before it signals.
+#![expect(unsafe_code, reason = "pidfd_open(2) and pidfd_send_signal(2)")]
+
+use super::group::{self, Sent};
+use super::{Pid, check};
+use crate::config::plan::Signal;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// One process at the time of the walk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: Pid,
+    /// 0 for the parent outside this PID namespace.
+    pub parent: i32,
+    /// 0 for a group outside this PID namespace.
+    pub group: i32,
+    /// 0 for a session outside this PID namespace.
+    pub session: i32,
+    /// Clock ticks after boot; tells two processes with one pid apart.
+    pub start_time: u64,
+    /// At most 15 bytes, as the kernel keeps it.
+    pub comm: String,
+    /// It has ended and its parent has not reaped it.
+    pub zombie: bool,
+}
+
+/// All processes that could be seen, at one time (roughly: the walk takes a few microseconds for each).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// By pid.
+    processes: Vec<Process>,
+}
+
+impl Snapshot {
+    /// Walks /proc. `Err` when there is none, or one of another PID namespace: then nothing can be told, and
+    /// a signal to the group is all that can be done.
+    pub fn take() -> io::Result<Self> {
+        let own = std::fs::read_link("/proc/self")?;
+        if own.as_os_str() != Pid::current().to_string().as_str() {
+            return Err(io::Error::other("/proc is of another PID namespace"));
+        }
+        let mut processes = Vec::new();
+        for entry in std::fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::new);
+            // One that ends during the walk is no error.
+            processes.extend(pid.and_then(|pid| read(pid).ok().flatten()));
+        }
+        processes.sort_by_key(|process: &Process| process.pid);
+        Ok(Self { processes })
+    }
+
+    /// Every process, by pid.
+    pub fn processes(&self) -> &[Process] {
+        &self.processes
+    }
+
+    /// Children of `root`, their children and so on, without `root` itself, zombies included. By generation.
+    pub fn descendants(&self, root: Pid) -> Vec<Process> {
+        let mut children: BTreeMap<i32, Vec<&Process>> = BTreeMap::new();
+        for process in &self.processes {
+            children.entry(process.parent).or_default().push(process);
+        }
+        let mut found: Vec<Process> = Vec::new();
+        let mut generation = vec![root.raw()];
+        // Every process has one parent, and is taken out with its siblings: this ends even if a walk saw a
+        // circle.
+        while !generation.is_empty() {
+            let next: Vec<&Process> =
+                generation.iter().filter_map(|pid| children.remove(pid)).flatten().collect();
+            generation = next.iter().map(|process| process.pid.raw()).collect();
+            found.extend(next.into_iter().filter(|process| process.pid != root).cloned());
+        }
+        found
+    }
+
+    /// Those that are in this process group.
+    pub fn of_group(&self, group: Pid) -> impl Iterator<Item = &Process> {
+        self.processes.iter().filter(move |process| process.group == group.raw())
+    }
+}
+
+/// Descendants of `root` in a fresh walk; see [`Snapshot::descendants`].
+pub fn descendants(root: Pid) -> io::Result<Vec<Process>> {
+    Ok(Snapshot::take()?.descendants(root))
+}
+
+/// `process` is still the same one: not reaped, its pid not used again. A zombie is.
+pub fn is_same(process: &Process) -> bool {
+    matches!(read(process.pid), Ok(Some(now)) if now.start_time == process.start_time)
+}
+
+/// Signals a process of an earlier walk, unless its pid belongs to another by now.
+pub fn signal(process: &Process, signal: Signal) -> io::Result<Sent> {
+    if process.pid.raw() == 1 || process.pid == Pid::current() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "refused to signal init itself"));
+    }
+    match open(process.pid) {
+        // The pidfd is held while the start time is read, so what it names is what was checked.
+        Ok(Some(pidfd)) if is_same(process) => send(&pidfd, signal),
+        Ok(_) => Ok(Sent::Nobody),
+        // Before Linux 5.3, or seccomp: the moment between check and signal remains.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+            if is_same(process) { group::signal(process.pid, signal) } else { Ok(Sent::Nobody) }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// KILLs every one that is still there. Returns how many were. They may have forked meanwhile: walk again
+/// until nobody is left.
+pub fn kill_all(processes: &[Process]) -> usize {
+    let living = processes.iter().filter(|process| !process.zombie);
+    living.filter(|process| matches!(signal(process, Signal::KILL), Ok(Sent::Delivered))).count()
+}
+
+/// `Ok(None)`: there is no such process.
+fn open(pid: Pid) -> io::Result<Option<OwnedFd>> {
+    // SAFETY: two numbers. The descriptor is closed on exec by itself.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.raw(), 0) };
+    match check(i32::try_from(result).unwrap_or(-1)) {
+        // SAFETY: the kernel has just made it, so it is open and nobody else owns it.
+        Ok(raw) => Ok(Some(unsafe { OwnedFd::from_raw_fd(raw) })),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn send(pidfd: &OwnedFd, signal: Signal) -> io::Result<Sent> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a descriptor that is open, a number, no siginfo, no flags.
+    let result =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal.number(), no_info, 0) };
+    match check(i32::try_from(result).unwrap_or(-1)) {
+        Ok(_) => Ok(Sent::Delivered),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(Sent::Nobody),
+        Err(error) => Err(error),
+    }
+}
+
+/// `Ok(None)`: something that is no stat line.
+fn read(pid: Pid) -> io::Result<Option<Process>> {
+    Ok(parse(&std::fs::read(format!("/proc/{pid}/stat"))?))
+}
+
+/// One line of /proc/PID/stat: `pid (comm) state ppid pgrp session …`, proc(5). comm may hold spaces,
+/// parentheses and line ends, so it ends at the *last* parenthesis.
+fn parse(line: &[u8]) -> Option<Process> {
+    let open = line.iter().position(|byte| *byte == b'(')?;
+    let close = line.iter().rposition(|byte| *byte == b')')?;
+    let pid = std::str::from_utf8(line.get(..open)?).ok()?.trim().parse().ok()?;
+    let comm = String::from_utf8_lossy(line.get(open.checked_add(1)?..close)?).into_owned();
+    let rest = std::str::from_utf8(line.get(close.checked_add(1)?..)?).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?;
+    Some(Process {
+        pid: Pid::new(pid)?,
+        parent: fields.next()?.parse().ok()?,
+        group: fields.next()?.parse().ok()?,
+        session: fields.next()?.parse().ok()?,
+        // Field 22 of the line; 7 to 21 are passed over.
+        start_time: fields.nth(15)?.parse().ok()?,
+        comm,
+        // X is a process that is being reaped at the moment.
+        zombie: matches!(state, "Z" | "X" | "x"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: i32, parent: i32) -> Process {
+        let line = format!("{pid} (x) S {parent} {pid} {pid} 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {pid}00 0 0");
+        parse(line.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn names_cannot_forge_fields() {
+        let line = b"77 (a) Z 1 1 (x\n) R 5 6 7 34816 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 100 200";
+        let found = parse(line).unwrap();
+        assert_eq!((found.pid.raw(), found.parent, found.group, found.session), (77, 5, 6, 7));
+        assert_eq!((found.start_time, found.comm.as_str(), found.zombie), (12345, "a) Z 1 1 (x\n", false));
+        for text in ["", "1", "1 (x", "1 x)", ")(", "1 (x)", "1 (x) S 2", "0 (x) S 0 0 0"] {
+            assert_eq!(parse(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn descendants_are_the_whole_tree_and_nothing_else() {
+        let processes = vec![
+            process(1, 0),
+            process(2, 1),
+            process(10, 1),
+            process(11, 10),
+            process(12, 10),
+            process(20, 12),
+            process(30, 2),
+        ];
+        let snapshot = Snapshot { processes };
+        let pids = |root| -> Vec<i32> {
+            snapshot.descendants(Pid::new(root).unwrap()).iter().map(|p| p.pid.raw()).collect()
+        };
+        assert_eq!(pids(10), [11, 12, 20]);
+        assert_eq!(pids(1), [2, 10, 30, 11, 12, 20]);
+        assert!(pids(20).is_empty());
+    }
+
+    #[test]
+    fn a_circle_ends() {
+        let snapshot = Snapshot { processes: vec![process(10, 11), process(11, 10)] };
+        assert_eq!(snapshot.descendants(Pid::new(10).unwrap()).len(), 1);
+    }
+
+    #[test]
+    fn this_process_is_found_and_is_itself() {
+        let snapshot = Snapshot::take().unwrap();
+        let own = snapshot.processes().iter().find(|process| process.pid == Pid::current()).unwrap();
+        assert!(is_same(own));
+        assert!(!is_same(&Process { start_time: own.start_time + 1, ..own.clone() }));
+        assert!(signal(own, Signal::TERM).is_err(), "never itself");
+        assert!(snapshot.of_group(Pid::new(own.group).unwrap()).any(|process| process.pid == own.pid));
+    }
+}
