@@ -1,0 +1,226 @@
+//! Atomic placing: readers see the earlier file or the whole new one, with its owner and mode, and nothing else.
+//!
+//! A temporary file in the same directory (rename(2) does not cross file systems) is created with O_EXCL, which follows no
+//! symbolic link (open(2)), and mode 0600; then written, synced, given to its owner (before the mode: chown(2) clears
+//! bits), renamed and the directory synced. It is gone after every failure. A temporary file that a killed
+//! predecessor left is removed: its writer held a lock (flock(2) dies with its process), so one that can be locked is dead, and
+//! a live one of another container on the same volume is left alone.
+//!
+//! It makes no directories: whether a missing one is a forgotten volume is preflight's to say.
+
+use super::error::{FetchError, Kind};
+use super::file::reason;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+/// Where a file goes and how it looks there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub path: PathBuf,
+    /// Permission bits, such as 0o440.
+    pub mode: u32,
+    /// `None` leaves what the process creates.
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+}
+
+/// Puts `bytes` at `target`. `Ok(false)`: the same content was there and only owner and mode were seen to.
+pub fn place(bytes: &[u8], target: &Target) -> Result<bool, FetchError> {
+    let place = Place::new(target)?;
+    place.remove_stale();
+    if place.keep(bytes)? {
+        return Ok(false);
+    }
+    match place.replace(bytes) {
+        // Between its creation and its lock a temporary file looks stale to another container on the same volume.
+        Err(Step { step: "rename", error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+            place.replace(bytes).map_err(|step| place.explain(&step))?;
+        }
+        other => other.map_err(|step| place.explain(&step))?,
+    }
+    Ok(true)
+}
+
+struct Place<'a> {
+    target: &'a Target,
+    dir: &'a Path,
+    /// `.NAME.init-`, to which 16 hexadecimal digits are added.
+    prefix: String,
+}
+
+/// What failed, for the words of the error.
+#[derive(Debug)]
+struct Step {
+    step: &'static str,
+    error: io::Error,
+}
+
+fn step(step: &'static str) -> impl FnOnce(io::Error) -> Step {
+    move |error| Step { step, error }
+}
+
+/// Removes the temporary file unless it has been renamed.
+struct Temporary {
+    path: PathBuf,
+    renamed: bool,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // Nothing can be done about a failure here; the next boot removes what is left.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl<'a> Place<'a> {
+    fn new(target: &'a Target) -> Result<Self, FetchError> {
+        let bad = || {
+            FetchError::new(
+                Kind::Setting,
+                format!(
+                    "cannot place a file at \"{}\": it is not an absolute path of a file",
+                    target.path.display()
+                ),
+            )
+        };
+        let name = target.path.file_name().ok_or_else(bad)?;
+        let dir = target.path.parent().filter(|dir| dir.is_absolute()).ok_or_else(bad)?;
+        let name = name.to_string_lossy();
+        Ok(Self { target, dir, prefix: format!(".{}.init-", name.strip_prefix('.').unwrap_or(&name)) })
+    }
+
+    fn is_temporary(&self, name: &str) -> bool {
+        name.strip_prefix(&self.prefix)
+            .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
+    }
+
+    fn remove_stale(&self) {
+        let Ok(entries) = fs::read_dir(self.dir) else { return };
+        for entry in entries.flatten() {
+            let regular = entry.file_type().is_ok_and(|kind| kind.is_file());
+            if regular && entry.file_name().to_str().is_some_and(|name| self.is_temporary(name)) {
+                let dead = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+                if dead {
+                    let _ = fs::remove_file(entry.path());
+                }
+            }
+        }
+    }
+
+    /// `true` when a regular file with this very content is there already; its owner and mode are right then.
+    fn keep(&self, bytes: &[u8]) -> Result<bool, FetchError> {
+        let path = &self.target.path;
+        // Not followed: a link is replaced, and opening a FIFO would block.
+        let Ok(before) = fs::symlink_metadata(path) else { return Ok(false) };
+        if !before.is_file() || before.nlink() != 1 || before.len() != bytes.len() as u64 {
+            return Ok(false);
+        }
+        let Ok(mut file) = File::open(path) else { return Ok(false) };
+        let Ok(now) = file.metadata() else { return Ok(false) };
+        if (now.dev(), now.ino()) != (before.dev(), before.ino()) || !same(&mut file, bytes) {
+            return Ok(false);
+        }
+        self.dress(&file, &now).map_err(|step| self.explain(&step))?;
+        Ok(true)
+    }
+
+    /// Gives an open file its owner and mode, where they differ.
+    fn dress(&self, file: &File, now: &fs::Metadata) -> Result<(), Step> {
+        let uid = self.target.uid.filter(|uid| *uid != now.uid());
+        let gid = self.target.gid.filter(|gid| *gid != now.gid());
+        if uid.is_some() || gid.is_some() {
+            fchown(file, uid, gid).map_err(step("change owner"))?;
+        }
+        // Always: a chown may have cleared bits, and at creation the mode went through the umask.
+        file.set_permissions(fs::Permissions::from_mode(self.target.mode)).map_err(step("change mode"))
+    }
+
+    fn replace(&self, bytes: &[u8]) -> Result<(), Step> {
+        let path = self.dir.join(format!("{}{:016x}", self.prefix, super::random()));
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(step("create"))?;
+        let mut temporary = Temporary { path, renamed: false };
+        // Without a lock (some network file systems have none) the file is only less protected from a neighbour.
+        let _ = file.try_lock();
+        file.write_all(bytes).map_err(step("write"))?;
+        let metadata = file.metadata().map_err(step("write"))?;
+        self.dress(&file, &metadata)?;
+        file.sync_all().map_err(step("sync"))?;
+        fs::rename(&temporary.path, &self.target.path).map_err(step("rename"))?;
+        temporary.renamed = true;
+        // The file is complete and in its place; a file system that cannot sync a directory loses nothing by it.
+        let _ = File::open(self.dir).and_then(|dir| dir.sync_all());
+        Ok(())
+    }
+
+    fn explain(&self, step: &Step) -> FetchError {
+        use io::ErrorKind as E;
+        let (path, dir) = (self.target.path.display(), self.dir.display());
+        let why = reason(&step.error);
+        let error = |what: String| FetchError::new(Kind::Place, format!("cannot write {path}: {what}"));
+        match (step.step, step.error.kind()) {
+            ("create", E::NotFound) => error(format!("its directory {dir} does not exist"))
+                .hint(format!("make {dir} in the image or declare it as a volume")),
+            ("create", E::NotADirectory) => {
+                error(format!("{dir} is not a directory")).hint("choose another path")
+            }
+            (_, E::ReadOnlyFilesystem) => error(format!("{dir} is read-only"))
+                .hint(format!("declare {dir} as a volume or tmpfs of its own when the root is read-only")),
+            ("create", E::PermissionDenied) => {
+                error(format!("{dir} may not be written: {why}")).hint(format!(
+                    "give {dir} to the user that init runs as, or set path to a directory that user may write"
+                ))
+            }
+            (_, E::StorageFull | E::QuotaExceeded) => {
+                error(format!("the file system of {dir} is full: {why}"))
+                    .hint("make room or enlarge the volume")
+            }
+            ("change owner", _) => error(format!("cannot change its owner to {}: {why}", self.owner()))
+                .hint("run init as root, or leave owner out so that the file belongs to init's own user"),
+            ("rename", E::ResourceBusy) => error("it is a mount point of its own".to_owned())
+                .hint(format!("mount the directory {dir} rather than the one file")),
+            ("rename", E::IsADirectory) => {
+                error("it is a directory".to_owned()).hint("name the file itself as path")
+            }
+            (what, _) => error(format!("cannot {what} it: {why}")),
+        }
+    }
+
+    fn owner(&self) -> String {
+        let id = |id: Option<u32>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        format!("{}:{}", id(self.target.uid), id(self.target.gid))
+    }
+}
+
+/// Removes what a child that was killed may have left beside `path`. For the parent, after it ended one.
+pub fn sweep(path: &Path) {
+    let target = Target { path: path.to_owned(), mode: 0, uid: None, gid: None };
+    if let Ok(place) = Place::new(&target) {
+        place.remove_stale();
+    }
+}
+
+fn same(file: &mut File, bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    let mut buffer = [0_u8; 8192];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return rest.is_empty(),
+            Ok(n) if rest.get(..n) == buffer.get(..n) => rest = rest.get(n..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "place_tests.rs"]
+mod tests;

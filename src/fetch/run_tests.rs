@@ -1,0 +1,61 @@
+use super::*;
+use crate::exit;
+use crate::fetch::job::Format;
+use std::path::Path;
+
+fn job(dir: &Path, source: &str) -> Job {
+    Job {
+        source: source.to_owned(),
+        path: dir.join("placed"),
+        format: Format::Raw,
+        mode: 0o440,
+        uid: None,
+        gid: None,
+        required: true,
+        timeout_ms: 1000,
+        max_size: 100,
+        require_keys: Vec::new(),
+        env_keys: Vec::new(),
+        planned_keys: Vec::new(),
+        endpoint: None,
+        region: None,
+        path_style: None,
+    }
+}
+
+#[test]
+fn a_file_is_placed_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("from"), b"content").unwrap();
+    let job = job(dir.path(), dir.path().join("from").to_str().unwrap());
+    let report = run(&job, &Vars::default());
+    assert_eq!(
+        (report.outcome, report.code, report.changed, report.size),
+        (Outcome::Placed, 0, true, Some(7))
+    );
+    assert_eq!(std::fs::read(&job.path).unwrap(), b"content");
+    assert!(!run(&job, &Vars::default()).changed);
+}
+
+#[test]
+fn a_missing_source_is_fatal_unless_optional() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut job = job(dir.path(), "/nonexistent/x");
+    let report = run(&job, &Vars::default());
+    assert_eq!((report.outcome, report.code), (Outcome::Failed, exit::NO_INPUT));
+    job.required = false;
+    let report = run(&job, &Vars::default());
+    assert_eq!((report.outcome, report.code), (Outcome::Absent, exit::OK));
+    assert!(report.message.contains("No such file") && report.warnings.is_empty(), "{report:?}");
+    std::fs::write(&job.path, b"old").unwrap();
+    let report = run(&job, &Vars::default());
+    assert!(report.warnings[0].contains("stays in its place"), "{report:?}");
+    assert_eq!(std::fs::read(&job.path).unwrap(), b"old");
+}
+
+#[test]
+fn a_bad_source_is_a_bad_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = run(&job(dir.path(), "https://example.com/.env"), &Vars::default());
+    assert_eq!((report.outcome, report.code, report.attempts), (Outcome::Failed, exit::CONFIG, 0));
+}
