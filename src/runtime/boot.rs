@@ -1,0 +1,153 @@
+//! Boot, in order: preflight, files, steps. Everything here may fail, and then the container does not start.
+
+use super::children::{Gone, Who};
+use super::launch::Launch;
+use super::shell::Shell;
+use super::step::{OnStop, StepEnd};
+use super::{Mode, clock, fetching, preflight, verify};
+use crate::config::plan::{FileFormat, LogFormat, Signal, StepPlan};
+use crate::exit;
+use crate::logs::format::Label;
+use crate::supervisor::ExitStatus;
+use crate::supervisor::words::Words;
+
+/// Why boot did not end in a running container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The reason was logged; this is the container's exit code.
+    Failed(u8),
+    /// A stop signal came.
+    Stopped(Signal),
+}
+
+/// Boots.
+///
+/// # Errors
+/// [`End`] when something failed or a stop signal came.
+pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
+    let began = clock::now();
+    tracing::info!(
+        "init {} boots: preset {}, role {}, uid {}, {}",
+        env!("CARGO_PKG_VERSION"),
+        shell.plan.preset,
+        shell.plan.role.as_deref().unwrap_or("all"),
+        shell.own_uid,
+        if shell.role.pid1 { "pid 1" } else { "not pid 1" },
+    );
+    for warning in &shell.role.warnings {
+        tracing::warn!("{warning}");
+    }
+    let withheld = shell.environment.withheld();
+    if !withheld.is_empty() {
+        tracing::info!(
+            "withheld from every child: {} (pass-env names those that the application needs)",
+            withheld.join(", ")
+        );
+    }
+    preflight::preflight(shell, mode)?;
+    if !mode.boots() {
+        tracing::info!("--no-boot: nothing is fetched and no boot step runs");
+        return Ok(());
+    }
+    let plan = shell.plan.clone();
+    tell_of_no_dotenv(shell);
+    for file in &plan.files {
+        fetching::fetch(shell, file).await?;
+    }
+    for step in &plan.boot {
+        run_step(shell, step, mode.is_one_off()).await?;
+    }
+    tracing::info!("booted in {}", Words(clock::now().since(began)));
+    Ok(())
+}
+
+/// Laravel without any `.env` answers 500 to everything. A task definition that lacks the one variable is the usual
+/// reason, and nothing else would tell of it.
+fn tell_of_no_dotenv(shell: &Shell) {
+    let plan = &shell.plan;
+    let set = |name: &str| shell.environment.get(name).is_some_and(|value| !value.is_empty());
+    let fetched = plan.files.iter().any(|file| file.format == FileFormat::Dotenv);
+    let own = plan.work_dir.join(".env");
+    if plan.preset == "laravel" && !fetched && !set("APP_KEY") && !own.exists() {
+        tracing::warn!(
+            "no .env: none is fetched, since neither INIT_ENV_SOURCE nor CONFIG_BUCKET is set, {} does not exist, and \
+             APP_KEY is not in the environment",
+            own.display()
+        );
+    }
+}
+
+async fn run_step(shell: &mut Shell, step: &StepPlan, all_to_stderr: bool) -> Result<(), End> {
+    let name = step.name.as_str();
+    let mut check = step.verify.map(|verify| verify::Check::new(verify, shell, step));
+    let launch = Launch {
+        who: Who::Step,
+        label: Label::Step { name: name.to_owned() },
+        argv: &step.command,
+        user: step.user.as_deref(),
+        work_dir: step.work_dir.as_deref(),
+        env: &step.env,
+        umask: step.umask,
+        open_files: None,
+        format: match shell.plan.log.format {
+            LogFormat::Inherit => LogFormat::Plain,
+            format => format,
+        },
+        on_stall: shell.plan.log.on_stall,
+        all_to_stderr,
+        tap: check.as_ref().map(verify::Check::tap),
+    };
+    let began = clock::now();
+    let pid = match shell.launch(&launch) {
+        Ok(pid) => pid,
+        Err(error) => {
+            tracing::error!("boot step \"{name}\" cannot start: {error}");
+            return Err(End::Failed(error.code()));
+        }
+    };
+    // Without its arguments: an expanded ${VAR} among them may be a secret.
+    tracing::debug!("boot step \"{name}\" runs as pid {pid}");
+    match shell.wait_step(pid, Some(step.timeout), OnStop::End).await {
+        StepEnd::Done(gone) => {
+            if let Some(text) = failure(&gone) {
+                tracing::error!("boot step \"{name}\" failed: {text}");
+                return Err(End::Failed(gone.status.code()));
+            }
+        }
+        StepEnd::TimedOut => {
+            tracing::error!(
+                "boot step \"{name}\" did not end within {} and was ended: give it a longer timeout, or find out what it waits for",
+                Words(step.timeout)
+            );
+            return Err(End::Failed(exit::TIMEOUT));
+        }
+        StepEnd::Obeyed(_, signal) | StepEnd::Stopped(signal) => return Err(End::Stopped(signal)),
+    }
+    if let Some(Err(problem)) = check.as_mut().map(verify::Check::verdict) {
+        tracing::error!("boot step \"{name}\" exited 0, but {problem}");
+        return Err(End::Failed(exit::UNVERIFIED));
+    }
+    tracing::info!("boot step \"{name}\" done in {}", Words(clock::now().since(began)));
+    Ok(())
+}
+
+/// What the death of a process by KILL is to its parent, and what a shell passes on.
+const OOM: u8 = 137;
+
+/// Why a step that ended is a failure, in words.
+pub fn failure(gone: &Gone) -> Option<String> {
+    if let Some(fault) = &gone.fault {
+        return Some(fault.clone());
+    }
+    match gone.status {
+        ExitStatus::Code(0) => None,
+        status if gone.oom && status.code() == OOM => {
+            Some("out of memory: the kernel killed it, the container is at its memory limit".to_owned())
+        }
+        ExitStatus::Code(255) => {
+            Some("exit code 255, which PHP gives for a fatal error: its lines above say which".to_owned())
+        }
+        ExitStatus::Code(code) => Some(format!("exit code {code}: its lines above say why")),
+        ExitStatus::Signal(signal) => Some(format!("ended by {signal:?}")),
+    }
+}

@@ -1,0 +1,362 @@
+//! The table of children, and the one place that reaps.
+//!
+//! Spawn and reap happen on the same thread, so a pid is in the table before it can be reaped. A pid that is not in
+//! the table is an orphan that the kernel gave to init: it is reaped and counted.
+
+use super::clock;
+use super::relay::RelayHandle;
+use crate::config::plan::{Signal, StopScope};
+use crate::supervisor::{ExitStatus, Id, Mono};
+use crate::sys::cgroup::OomCounter;
+use crate::sys::proc::{self, Process};
+use crate::sys::reap::{Reaped, Reaper, WaitStatus};
+use crate::sys::spawn::{Command, Context, SpawnError};
+use crate::sys::{Pid, group, words};
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// Whose child it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// An instance of a service or a run of a cron entry.
+    Unit(Id),
+    /// The fetch child, a boot step, the migration or the one-off: one at a time.
+    Step,
+}
+
+/// A child that ended.
+pub struct Gone {
+    pub who: Who,
+    pub pid: Pid,
+    /// The code of the fault, where there is one.
+    pub status: ExitStatus,
+    /// Why it never became the program it should have been, in words.
+    pub fault: Option<String>,
+    /// It failed, and the cgroup's oom_kill counter has risen since the last look.
+    pub oom: bool,
+    /// Its group, or a descendant that left the group, still lives.
+    pub leftovers: bool,
+    pub uptime: Duration,
+    /// The relays of its output, which may still have its last words to read.
+    pub relays: Vec<RelayHandle>,
+}
+
+struct Child {
+    who: Who,
+    started: Mono,
+    /// What a failed exec is told with.
+    context: Context,
+    /// Descendants that were seen outside the group.
+    escaped: Vec<Process>,
+    relays: Vec<RelayHandle>,
+}
+
+/// What a dead main process left behind.
+struct Leftover {
+    leader: Pid,
+    escaped: Vec<Process>,
+}
+
+impl Leftover {
+    fn alive(&self) -> bool {
+        // A group that cannot be asked about (init's own, refused) is nobody's leftover.
+        group::group_alive(self.leader).unwrap_or(false) || self.escaped.iter().any(proc::is_same)
+    }
+}
+
+/// The table.
+pub struct Children {
+    reaper: Reaper,
+    live: HashMap<Pid, Child>,
+    /// The pid of every unit that lives.
+    units: HashMap<Id, Pid>,
+    left: HashMap<Id, Leftover>,
+    /// Looked for when the first child is on its way, which so need not wait for it.
+    oom: OnceCell<Option<(OomCounter, u64)>>,
+    orphans_reaped: u64,
+    more: bool,
+}
+
+impl Children {
+    /// # Errors
+    /// The system refused the pipe that failed children report through.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            reaper: Reaper::new()?,
+            live: HashMap::new(),
+            units: HashMap::new(),
+            left: HashMap::new(),
+            oom: OnceCell::new(),
+            orphans_reaped: 0,
+            more: false,
+        })
+    }
+
+    /// Starts `command` as `who`.
+    ///
+    /// # Errors
+    /// The program is not there or the system refused the fork.
+    pub fn spawn(&mut self, who: Who, command: &Command) -> Result<Pid, SpawnError> {
+        let pid = command.spawn(self.reaper.faults())?;
+        let child = Child {
+            who,
+            started: clock::now(),
+            context: command.context(),
+            escaped: Vec::new(),
+            relays: Vec::new(),
+        };
+        self.live.insert(pid, child);
+        self.oom.get_or_init(|| {
+            OomCounter::open().and_then(|counter| counter.read().map(|kills| (counter, kills)))
+        });
+        if let Who::Unit(id) = who {
+            self.units.insert(id, pid);
+        }
+        Ok(pid)
+    }
+
+    /// Ties the relays of a child's output to it.
+    pub fn attach(&mut self, pid: Pid, relays: Vec<RelayHandle>) {
+        if let Some(child) = self.live.get_mut(&pid) {
+            child.relays = relays;
+        }
+    }
+
+    /// Reaps what has ended; the children that someone waits for. [`Children::more_to_reap`] tells whether to call again.
+    pub fn reap(&mut self) -> Vec<Gone> {
+        let batch = self.reaper.reap();
+        self.more = batch.more;
+        let oom = !batch.reaped.is_empty() && self.oom_rose();
+        batch.reaped.into_iter().filter_map(|end| self.take(end, oom)).collect()
+    }
+
+    /// The last batch was full: other events first, then the rest.
+    pub fn more_to_reap(&self) -> bool {
+        self.more
+    }
+
+    fn take(&mut self, end: Reaped, oom: bool) -> Option<Gone> {
+        let Some(child) = self.live.remove(&end.pid) else {
+            self.orphans_reaped = self.orphans_reaped.saturating_add(1);
+            return None;
+        };
+        let left = Leftover { leader: end.pid, escaped: child.escaped };
+        let leftovers = left.alive();
+        if let Who::Unit(id) = child.who {
+            self.units.remove(&id);
+            if leftovers {
+                self.left.insert(id, left);
+            }
+        }
+        Some(Gone {
+            who: child.who,
+            pid: end.pid,
+            // Also where a signal came between the fault and the child's own exit.
+            status: end.fault.map_or_else(|| status(end.status), |fault| ExitStatus::Code(fault.code())),
+            fault: end.fault.map(|fault| fault.describe(&child.context)),
+            // The kernel may have struck a process below it: a shell passes that on as 137, a worker as an error.
+            oom: oom && end.status != WaitStatus::Code(0),
+            leftovers,
+            uptime: clock::now().since(child.started),
+            relays: child.relays,
+        })
+    }
+
+    fn oom_rose(&mut self) -> bool {
+        let Some(Some((counter, before))) = self.oom.get_mut() else { return false };
+        let now = counter.read().unwrap_or(*before);
+        let rose = now > *before;
+        *before = now;
+        rose
+    }
+
+    /// The units whose last leftover is gone since the last call.
+    pub fn emptied(&mut self) -> Vec<Id> {
+        let empty: Vec<Id> = self.left.iter().filter(|(_, left)| !left.alive()).map(|(id, _)| *id).collect();
+        for id in &empty {
+            self.left.remove(id);
+        }
+        empty
+    }
+
+    /// Neither the main process of the unit nor a leftover lives.
+    pub fn is_empty(&self, id: Id) -> bool {
+        !self.units.contains_key(&id) && !self.left.contains_key(&id)
+    }
+
+    /// Remembers which descendants of a unit's main process left its group, from a walk over all that descend from init,
+    /// and forgets those that are gone.
+    pub fn note_escaped(&mut self, id: Id, all: &[Process]) {
+        let Some(pid) = self.units.get(&id) else { return };
+        let Some(child) = self.live.get_mut(pid) else { return };
+        let below = below(*pid, all);
+        // One whose parents have ended descends from init alone, but is still this unit's.
+        let mut escaped: Vec<Process> = all
+            .iter()
+            .filter(|process| child.escaped.iter().any(|known| same(known, process)))
+            .chain(below.into_iter().filter(|process| process.group != pid.raw()))
+            .cloned()
+            .collect();
+        escaped.sort_by_key(|process| process.pid);
+        escaped.dedup_by_key(|process| process.pid);
+        child.escaped = escaped;
+    }
+
+    /// Signals the main process of the unit or its whole group; with the group go those that left it.
+    pub fn signal(&self, id: Id, scope: StopScope, signal: Signal) {
+        let main = self.units.get(&id);
+        let left = self.left.get(&id);
+        let outcome = match (main, scope) {
+            (Some(pid), StopScope::Main) => {
+                report(group::signal(*pid, signal), signal, &format_args!("pid {pid}"));
+                return;
+            }
+            // Before the child has made its group there is none: signal_group_of_child knows.
+            (Some(pid), StopScope::Group) => Some((group::signal_group_of_child(*pid, signal), *pid)),
+            (None, _) => left.map(|left| (group::signal_group(left.leader, signal), left.leader)),
+        };
+        if let Some((outcome, leader)) = outcome {
+            report(outcome, signal, &format_args!("the group of pid {leader}"));
+        }
+        let escaped = main.and_then(|pid| self.live.get(pid)).map(|child| &child.escaped);
+        for process in escaped.into_iter().chain(left.map(|left| &left.escaped)).flatten() {
+            report(proc::signal(process, signal), signal, &format_args!("{}[{}]", process.comm, process.pid));
+        }
+    }
+
+    /// No main process of any unit lives.
+    pub fn is_idle(&self) -> bool {
+        self.units.is_empty()
+    }
+
+    /// Those of `descendants`, in the order of generations, that belong to no unit and to no step. What a finished run
+    /// left behind is among them.
+    pub fn orphans(&self, descendants: Vec<Process>) -> Vec<Process> {
+        let left = || {
+            self.left.iter().filter(|(id, _)| matches!(id, Id::Service { .. })).map(|(_, leftover)| leftover)
+        };
+        let mut owned: HashSet<i32> = self.live.keys().map(|pid| pid.raw()).collect();
+        let groups: HashSet<i32> =
+            owned.iter().copied().chain(left().map(|leftover| leftover.leader.raw())).collect();
+        let escaped: HashMap<Pid, &Process> = self
+            .live
+            .values()
+            .flat_map(|child| &child.escaped)
+            .chain(left().flat_map(|leftover| &leftover.escaped))
+            .map(|process| (process.pid, process))
+            .collect();
+        let mut orphans = Vec::new();
+        for process in descendants {
+            let known = escaped.get(&process.pid).is_some_and(|known| same(known, &process));
+            if known || groups.contains(&process.group) || owned.contains(&process.parent) {
+                owned.insert(process.pid.raw());
+            } else if !process.zombie && !owned.contains(&process.pid.raw()) {
+                orphans.push(process);
+            }
+        }
+        orphans
+    }
+
+    /// How many orphans were reaped so far.
+    pub fn orphans_reaped(&self) -> u64 {
+        self.orphans_reaped
+    }
+}
+
+/// The same process in two walks.
+fn same(one: &Process, other: &Process) -> bool {
+    (one.pid, one.start_time) == (other.pid, other.start_time)
+}
+
+/// The processes of `all` that descend from `root`. `all` is in the order of generations.
+fn below(root: Pid, all: &[Process]) -> Vec<&Process> {
+    let mut family = HashSet::from([root.raw()]);
+    all.iter()
+        .filter(|process| {
+            let member = family.contains(&process.parent) && process.pid != root;
+            if member {
+                family.insert(process.pid.raw());
+            }
+            member
+        })
+        .collect()
+}
+
+/// A process that is gone is what a signal wanted; anything else is worth a line.
+fn report(outcome: io::Result<group::Sent>, signal: Signal, whom: &dyn fmt::Display) {
+    if let Err(error) = outcome {
+        tracing::warn!("cannot send {signal:?} to {whom}: {}", words(&error));
+    }
+}
+
+fn status(status: WaitStatus) -> ExitStatus {
+    match status {
+        WaitStatus::Code(code) => ExitStatus::Code(code),
+        // The kernel reports no signal outside 1 to 64.
+        WaitStatus::Signal(number) => ExitStatus::Signal(Signal::from_number(number).unwrap_or(Signal::KILL)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::spawn::Command;
+
+    const WEB: Id = Id::Service { unit: 0, instance: 0 };
+
+    fn process(pid: i32, parent: i32, group: i32, start_time: u64) -> Process {
+        let (pid, comm) = (Pid::new(pid).unwrap(), "x".to_owned());
+        Process { pid, parent, group, session: group, start_time, comm, zombie: false }
+    }
+
+    /// A table with one unit, whose main process is 10.
+    fn table() -> Children {
+        let mut children = Children::new().unwrap();
+        let pid = Pid::new(10).unwrap();
+        let child = Child {
+            who: Who::Unit(WEB),
+            started: Mono::default(),
+            context: Command::new(["x"]).context(),
+            escaped: Vec::new(),
+            relays: Vec::new(),
+        };
+        children.live.insert(pid, child);
+        children.units.insert(WEB, pid);
+        children
+    }
+
+    fn pids(processes: &[Process]) -> Vec<i32> {
+        processes.iter().map(|process| process.pid.raw()).collect()
+    }
+
+    #[test]
+    fn what_a_living_unit_started_is_no_orphan_whatever_its_group() {
+        let all = || {
+            vec![process(10, 1, 10, 1), process(30, 1, 30, 1), process(11, 10, 11, 1), process(12, 11, 12, 1)]
+        };
+        assert_eq!(pids(&table().orphans(all())), [30]);
+        let mut children = table();
+        children.note_escaped(WEB, &all());
+        // 11 has ended, and 12 is init's child by now.
+        let later = vec![process(10, 1, 10, 1), process(12, 1, 12, 1), process(30, 1, 30, 1)];
+        assert_eq!(pids(&children.orphans(later)), [30]);
+    }
+
+    #[test]
+    fn a_pid_that_is_used_again_is_another_process() {
+        let mut children = table();
+        children.note_escaped(WEB, &[process(10, 1, 10, 1), process(11, 10, 11, 1), process(12, 10, 12, 1)]);
+        // 11 is a stranger's now, 12 is another one of this unit's, 13 is new.
+        let all =
+            [process(10, 1, 10, 1), process(11, 1, 11, 9), process(12, 10, 12, 9), process(13, 10, 13, 9)];
+        children.note_escaped(WEB, &all);
+        let escaped = &children.live.values().next().unwrap().escaped;
+        assert_eq!(
+            escaped.iter().map(|p| (p.pid.raw(), p.start_time)).collect::<Vec<_>>(),
+            [(12, 9), (13, 9)]
+        );
+    }
+}

@@ -1,0 +1,286 @@
+//! What init adds to PHP-FPM's configuration: a file in the state directory that includes the image's own.
+//!
+//! Everything here is a *default*: it stands before the `include`, and FPM lets a later directive win (php-src
+//! sapi/fpm/fpm/fpm_conf.c re-opens a section of the same name). So an image that sets `process_control_timeout` or
+//! `ping.path` itself keeps its values. Written for four reasons:
+//!
+//! - `process_control_timeout` is 0 unless set, and then even SIGQUIT resets the requests in flight;
+//! - without `-F` FPM goes into the background unless `daemonize` says no, and would be started again beside itself;
+//! - without `ping.path` there is nothing to probe that does not run PHP;
+//! - `clear_env` hides the plan's variables (APP_ENV_PATH…) from workers unless `env[…]` names them. Only variables
+//!   that exist are named: `env[X] = $X` with X unset would define it as the empty string.
+
+use crate::config::plan::FpmPlan;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// How deep `include` may nest; FPM's own limit is 10 (fpm_conf.c).
+const INCLUDE_DEPTH: u8 = 10;
+
+/// Variables of the platform that an application under FPM needs to find its task role, its region and its task.
+const PLATFORM: &[&str] = &[
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "ECS_CONTAINER_METADATA_URI_V4",
+    "ECS_AGENT_URI",
+    "PATH",
+    "TZ",
+];
+
+/// What a scan of FPM's configuration found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// Names of the pools, sorted.
+    pub pools: BTreeSet<String>,
+    /// `listen` of each pool, the last one that is written.
+    pub listens: BTreeMap<String, String>,
+    /// `process_control_timeout` as the image sets it, as written.
+    pub process_control_timeout: Option<String>,
+}
+
+/// The first main configuration that exists of the places where images keep it: the official image, Debian, Alpine,
+/// Red Hat.
+pub fn find_config() -> Option<PathBuf> {
+    let fixed = ["/usr/local/etc/php-fpm.conf", "/etc/php-fpm.conf"].map(PathBuf::from);
+    let versioned = |parent: &str, tail: &str| -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = list(Path::new(parent)).into_iter().map(|dir| dir.join(tail)).collect();
+        found.sort();
+        found.reverse();
+        found
+    };
+    let mut places = fixed.to_vec();
+    places.extend(versioned("/etc/php", "fpm/php-fpm.conf"));
+    places.extend(versioned("/etc", "php-fpm.conf"));
+    places.into_iter().find(|path| path.is_file())
+}
+
+/// Reads `main` and everything it includes. Files that cannot be read are left out: FPM will name them itself.
+pub fn scan(main: &Path) -> Scan {
+    let mut found = Scan::default();
+    scan_file(main, &mut found, &mut String::new(), INCLUDE_DEPTH);
+    found
+}
+
+/// `section` is the one that the including file is in: FPM goes on in it.
+fn scan_file(path: &Path, found: &mut Scan, section: &mut String, depth: u8) {
+    let Ok(text) = std::fs::read_to_string(path) else { return };
+    for line in text.lines().map(str::trim) {
+        if let Some((name, _)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            name.clone_into(section);
+            if name != "global" {
+                found.pools.insert(name.to_owned());
+            }
+            continue;
+        }
+        let Some((key, value)) = line.split_once('=') else { continue };
+        let value = value.split(';').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+        match key.trim() {
+            "process_control_timeout" => found.process_control_timeout = Some(value.to_owned()),
+            "listen" => {
+                found.listens.insert(section.clone(), value.to_owned());
+            }
+            "include" if depth > 0 => {
+                for included in expand(value) {
+                    scan_file(&included, found, section, depth.saturating_sub(1));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The files that an `include` names; `*` may stand in the last component, where every image has it.
+fn expand(pattern: &str) -> Vec<PathBuf> {
+    let path = Path::new(pattern);
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Vec::new();
+    };
+    let Some((head, tail)) = name.split_once('*') else { return vec![path.to_owned()] };
+    let mut files: Vec<PathBuf> = list(dir)
+        .into_iter()
+        .filter(|file| {
+            let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.len() >= head.len().saturating_add(tail.len())
+                && name.starts_with(head)
+                && name.ends_with(tail)
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn list(dir: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// Where to reach what FPM calls `listen`: `9000` and `0.0.0.0:9000` are everywhere, so here.
+pub fn reachable(listen: &str) -> String {
+    let (host, port) = listen.rsplit_once(':').unwrap_or(("", listen));
+    let everywhere = matches!(host, "" | "0.0.0.0" | "*" | "[::]");
+    if !listen.starts_with('/') && everywhere { format!("127.0.0.1:{port}") } else { listen.to_owned() }
+}
+
+/// The text of the drop-in around `main`. `has` tells whether FPM's environment will have a variable, `plan_keys` are
+/// the names that the plan sets for it.
+pub fn render<'a>(
+    plan: &FpmPlan,
+    main: &Path,
+    scan: &Scan,
+    plan_keys: impl Iterator<Item = &'a str>,
+    has: impl Fn(&str) -> bool,
+) -> String {
+    let mut text = String::from(
+        "; Written by init at every start. Your own configuration is included below and wins over all of this.\n[global]\n",
+    );
+    let seconds = plan.process_control_timeout.as_secs().max(1);
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "error_log = /proc/self/fd/2\ndaemonize = no\nlog_limit = 8192\nprocess_control_timeout = {seconds}s"
+    );
+    let names: BTreeSet<&str> =
+        plan_keys.chain(PLATFORM.iter().copied()).filter(|name| is_plain_name(name) && has(name)).collect();
+    for pool in &scan.pools {
+        let _ = writeln!(text, "[{pool}]\nping.path = {}", plan.ping_path);
+        text.push_str("catch_workers_output = yes\ndecorate_workers_output = no\n");
+        for name in &names {
+            let _ = writeln!(text, "env[{name}] = ${name}");
+        }
+    }
+    let _ = writeln!(text, "[global]\ninclude = {}", main.display());
+    text
+}
+
+/// A time of FPM's in seconds: `10`, `10s`, `2m`, `1h`, `1d` (fpm_conf.c, fpm_conf_set_time).
+pub fn seconds(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at(text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// Names that FPM's INI parser takes inside `env[…]`.
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// The service's command with FPM pointed at `generated`: the file after `-y` is replaced, or `-y` is added.
+pub fn command(command: &[String], generated: &Path) -> Vec<String> {
+    let generated = generated.to_string_lossy().into_owned();
+    let mut words = command.to_vec();
+    match config_position(&words) {
+        Some(at) => {
+            if let Some(word) = words.get_mut(at) {
+                *word = generated;
+            }
+        }
+        None => words.extend(["-y".to_owned(), generated]),
+    }
+    words
+}
+
+/// The main configuration that the command names itself.
+pub fn config_of(command: &[String]) -> Option<PathBuf> {
+    command.get(config_position(command)?).map(PathBuf::from)
+}
+
+fn config_position(command: &[String]) -> Option<usize> {
+    let flag = command.iter().position(|word| word == "-y" || word == "--fpm-config")?;
+    let value = flag.checked_add(1)?;
+    (value < command.len()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::time::Duration;
+
+    fn plan() -> FpmPlan {
+        FpmPlan {
+            config: None,
+            process_control_timeout: Duration::from_secs(20),
+            ping_path: "/-/fpm-ping".into(),
+        }
+    }
+
+    #[test]
+    fn pools_are_found_through_includes_and_the_last_timeout_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        let pools = dir.path().join("d");
+        fs::create_dir(&pools).unwrap();
+        let main = dir.path().join("main.conf");
+        fs::write(&main, format!("[global]\ninclude={}/*.conf\n", pools.display())).unwrap();
+        fs::write(pools.join("a.conf"), "; [not]\n[www]\nlisten = 9000\n[api]\n").unwrap();
+        fs::write(
+            pools.join("z.conf"),
+            "[global]\nprocess_control_timeout = \"3s\" ; short\n[www]\nlisten = /run/fpm.sock\n",
+        )
+        .unwrap();
+        fs::write(pools.join("z.conf.bak"), "[old]\n").unwrap();
+        let found = scan(&main);
+        assert_eq!(found.pools.iter().map(String::as_str).collect::<Vec<_>>(), ["api", "www"]);
+        assert_eq!(found.process_control_timeout.as_deref(), Some("3s"));
+        assert_eq!(found.listens.get("www").map(String::as_str), Some("/run/fpm.sock"));
+    }
+
+    #[test]
+    fn a_file_that_includes_itself_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = dir.path().join("main.conf");
+        fs::write(&main, format!("[www]\ninclude={}\n", main.display())).unwrap();
+        assert_eq!(scan(&main).pools.len(), 1);
+    }
+
+    #[test]
+    fn a_listen_address_is_made_one_to_connect_to() {
+        for (listen, address) in [
+            ("9000", "127.0.0.1:9000"),
+            ("0.0.0.0:9001", "127.0.0.1:9001"),
+            ("[::]:9000", "127.0.0.1:9000"),
+            ("127.0.0.1:9000", "127.0.0.1:9000"),
+            ("/run/php/fpm.sock", "/run/php/fpm.sock"),
+        ] {
+            assert_eq!(reachable(listen), address);
+        }
+    }
+
+    #[test]
+    fn only_variables_that_exist_are_passed() {
+        let found = Scan { pools: ["www".to_owned()].into(), ..Scan::default() };
+        let keys = ["APP_ENV_PATH", "UNSET", "BAD-NAME"];
+        let text = render(&plan(), Path::new("/m.conf"), &found, keys.into_iter(), |name| {
+            ["APP_ENV_PATH", "AWS_REGION", "BAD-NAME"].contains(&name)
+        });
+        assert!(
+            text.contains("env[APP_ENV_PATH] = $APP_ENV_PATH\nenv[AWS_REGION] = $AWS_REGION\n"),
+            "{text}"
+        );
+        assert!(!text.contains("UNSET") && !text.contains("BAD-NAME"), "{text}");
+        assert!(text.ends_with("[global]\ninclude = /m.conf\n"), "{text}");
+    }
+
+    #[test]
+    fn the_command_names_the_generated_file_once() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(command(&words("php-fpm -F"), Path::new("/s/f")), words("php-fpm -F -y /s/f"));
+        assert_eq!(command(&words("php-fpm -y /x -F"), Path::new("/s/f")), words("php-fpm -y /s/f -F"));
+        assert_eq!(config_of(&words("php-fpm -F --fpm-config /x")), Some("/x".into()));
+        assert_eq!(config_of(&words("php-fpm -y")), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! From a piece of the plan to a running child with its output relayed.
+
+use super::children::Who;
+use super::relay::{SourceInfo, Tap};
+use super::shell::Shell;
+use crate::config::plan::{Env, LogFormat, OnStall};
+use crate::logs::format::{Label, Stream};
+use crate::sys::spawn::{Command, Output, SpawnError};
+use crate::sys::users::UsersError;
+use crate::sys::{Pid, fd, words};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What to start, and how its output is treated.
+#[derive(Clone)]
+pub struct Launch<'a> {
+    pub who: Who,
+    /// What log lines call it.
+    pub label: Label,
+    pub argv: &'a [String],
+    pub user: Option<&'a str>,
+    pub work_dir: Option<&'a Path>,
+    pub env: &'a Env,
+    pub umask: u32,
+    pub open_files: Option<u64>,
+    pub format: LogFormat,
+    pub on_stall: OnStall,
+    /// Its stdout is relayed to the container's stderr: a one-off's stdout belongs to the one-off.
+    pub all_to_stderr: bool,
+    /// Sees every byte of the output as well.
+    pub tap: Option<Tap>,
+}
+
+/// A child that could not be started.
+#[derive(Debug)]
+pub enum LaunchError {
+    User(UsersError),
+    Spawn(SpawnError),
+    /// The core named a unit that the plan does not have.
+    Unknown,
+}
+
+impl LaunchError {
+    /// What a shell would exit with.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::User(_) => crate::exit::CONFIG,
+            Self::Unknown => crate::exit::SOFTWARE,
+            Self::Spawn(error) => error.code(),
+        }
+    }
+}
+
+impl fmt::Display for LaunchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(error) => error.fmt(f),
+            Self::Spawn(error) => error.fmt(f),
+            Self::Unknown => f.write_str("cannot start a unit that is not in the plan"),
+        }
+    }
+}
+
+impl std::error::Error for LaunchError {}
+
+impl From<UsersError> for LaunchError {
+    fn from(error: UsersError) -> Self {
+        Self::User(error)
+    }
+}
+
+impl Shell {
+    /// The command of a launch, with everything looked up; its output is inherited.
+    ///
+    /// # Errors
+    /// The user is not known.
+    pub fn command(&mut self, launch: &Launch<'_>) -> Result<Command, UsersError> {
+        let identity = self.identity(launch.user)?;
+        let env = self.environment.of(identity.as_ref(), launch.env);
+        let dir: PathBuf = launch.work_dir.unwrap_or(&self.plan.work_dir).to_owned();
+        Ok(Command {
+            env: env.into_iter().collect(),
+            dir,
+            identity,
+            umask: Some(launch.umask),
+            // init's own is higher than what it was started with.
+            open_files: launch.open_files.or(self.role.open_files),
+            ..Command::new(launch.argv)
+        })
+    }
+
+    /// Starts a child and the relays of its output; its pid.
+    ///
+    /// # Errors
+    /// [`LaunchError`]; no process came of it.
+    pub fn launch(&mut self, launch: &Launch<'_>) -> Result<Pid, LaunchError> {
+        let mut command = self.command(launch)?;
+        if launch.format == LogFormat::Inherit && launch.tap.is_none() {
+            return self.children.spawn(launch.who, &command).map_err(LaunchError::Spawn);
+        }
+        // The pipes belong to the child's user: www-data may then re-open /proc/self/fd/2, which FPM's error_log and
+        // access.log do. A pipe of root's would be EACCES, a socket ENXIO.
+        let owner = command.identity.as_ref().map(|identity| (identity.uid, identity.gid));
+        let refused = |source| {
+            let program = launch.argv.first().cloned().unwrap_or_default();
+            LaunchError::Spawn(SpawnError::Refused { program, step: "make a pipe for its output", source })
+        };
+        let mut pipe = || self.pipe(owner).map_err(refused);
+        let (stdout, stderr) = (pipe()?, pipe()?);
+        command.stdout = Output::Fd(stdout.write);
+        command.stderr = Output::Fd(stderr.write);
+        let pid = self.children.spawn(launch.who, &command).map_err(LaunchError::Spawn)?;
+        drop(command);
+        let mut relays = Vec::with_capacity(2);
+        for (reader, stream) in [(stdout.read, Stream::Stdout), (stderr.read, Stream::Stderr)] {
+            let info = SourceInfo {
+                label: launch.label.clone(),
+                pid: pid.raw(),
+                stream: if launch.all_to_stderr { Stream::Stderr } else { stream },
+                format: launch.format,
+                on_stall: launch.on_stall,
+                tap: launch.tap.clone(),
+            };
+            match self.relays.spawn(reader, info) {
+                Ok(relay) => relays.push(relay),
+                // The child runs and is supervised; its output is lost, and that is told.
+                Err(error) => tracing::error!("{error}"),
+            }
+        }
+        self.children.attach(pid, relays);
+        Ok(pid)
+    }
+
+    /// A pipe that belongs to `owner`, where one is given and init may give it away.
+    fn pipe(&mut self, owner: Option<(u32, u32)>) -> io::Result<fd::Pipe> {
+        let pipe = fd::pipe_cloexec()?;
+        if let Some((uid, gid)) = owner
+            && let Err(error) = fd::fchown(&pipe.write, uid, gid)
+            && !std::mem::replace(&mut self.pipes_stay, true)
+        {
+            tracing::warn!(
+                "cannot give the pipes of logs to the users that write to them: {}: a program that opens /proc/self/fd/2 or \
+                 /dev/stderr, as PHP-FPM's error_log may, will be refused; add the capability CHOWN",
+                words(&error)
+            );
+        }
+        Ok(pipe)
+    }
+}

@@ -1,0 +1,134 @@
+//! The shell: one event loop, the executor of actions, the reaper, boot.
+//!
+//! Everything that waits, reads a clock, starts a process or reaps one is here; what should happen is decided by
+//! [`crate::supervisor`] and [`crate::schedule`]. One thread. After boot no operational error leaves the loop.
+
+#![forbid(unsafe_code)]
+
+pub mod boot;
+pub mod children;
+pub mod clock;
+pub mod cron;
+pub mod crontabs;
+pub mod drop_in;
+pub mod env;
+pub mod fault;
+pub mod fetching;
+pub mod fpm;
+pub mod journal;
+pub mod launch;
+pub mod migrate;
+pub mod oneoff;
+pub mod output;
+pub mod preflight;
+pub mod probing;
+pub mod relay;
+pub mod shell;
+pub mod signals;
+pub mod status;
+pub mod step;
+pub mod stop;
+pub mod supervise;
+pub mod verify;
+
+use crate::config::ConfigError;
+use crate::config::plan::{LogFormat, LogLevel, Plan};
+use crate::exit;
+use crate::sys;
+use shell::Shell;
+use std::ffi::OsString;
+use std::io::Write as _;
+
+/// What the container is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Supervise,
+    Migrate,
+    OneOff {
+        command: Vec<OsString>,
+        /// False: nothing is fetched and no boot step runs.
+        boot: bool,
+    },
+}
+
+impl Mode {
+    /// Files are fetched and boot steps run first.
+    pub fn boots(&self) -> bool {
+        !matches!(self, Self::OneOff { boot: false, .. })
+    }
+
+    pub fn is_one_off(&self) -> bool {
+        matches!(self, Self::OneOff { .. })
+    }
+}
+
+/// Becomes init, loads the plan, boots and runs to the end; the exit code of the container.
+///
+/// `load` runs after the signal handlers stand: a stop signal that reaches PID 1 before is dropped by the kernel.
+pub fn run(mode: Mode, load: impl FnOnce() -> Result<Plan, Vec<ConfigError>>) -> u8 {
+    journal::install(LogLevel::Info, LogFormat::Plain);
+    fault::tell_all();
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| enter(mode, load)));
+    // The hook has told of the panic.
+    outcome.unwrap_or(exit::SOFTWARE)
+}
+
+fn enter(mode: Mode, load: impl FnOnce() -> Result<Plan, Vec<ConfigError>>) -> u8 {
+    let refused = |what: &str, error: &std::io::Error| {
+        tracing::error!("cannot {what}: {}", sys::words(error));
+        exit::OS
+    };
+    // A one-off inherits what it was given, as under tini; a service gets nothing that it was not given by name.
+    let role = sys::init::become_init(!mode.is_one_off());
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refused("start the event loop", &error),
+    };
+    let local = tokio::task::LocalSet::new();
+    let code = runtime.block_on(local.run_until(async {
+        let signals = match signals::Signals::new(mode.is_one_off()) {
+            Ok(signals) => signals,
+            Err(error) => return refused("catch signals", &error),
+        };
+        let plan = match load() {
+            Ok(plan) => plan,
+            Err(errors) => {
+                for error in errors {
+                    // Several lines with a caret, as `init check` prints them. A reader that has gone misses them.
+                    let _ = writeln!(std::io::stderr(), "init: {error}");
+                }
+                return exit::CONFIG;
+            }
+        };
+        let mut shell = match Shell::new(plan, &mode, role, signals) {
+            Ok(shell) => shell,
+            Err(error) => return refused("start", &error),
+        };
+        let code = match fault::caught(life(&mut shell, mode)).await {
+            Ok(code) => code,
+            Err(fault::Fault) => stop::after_fault(&mut shell).await,
+        };
+        shell.finish().await;
+        // The kernel takes all of it back at once; handler by handler and task by task it takes longer than the stop.
+        std::mem::forget(shell);
+        code
+    }));
+    std::mem::forget((local, runtime));
+    code
+}
+
+/// Boot, then the mode's work; the exit code of the container.
+async fn life(shell: &mut Shell, mode: Mode) -> u8 {
+    let end = match boot::boot(shell, &mode).await {
+        Ok(()) => match &mode {
+            Mode::Supervise => supervise::supervise(shell).await,
+            Mode::Migrate => Ok(migrate::migrate(shell).await),
+            Mode::OneOff { command, .. } => Ok(oneoff::run(shell, command).await),
+        },
+        Err(end) => Err(end),
+    };
+    match end {
+        Ok(code) => code,
+        Err(end) => stop::after_boot_ended(shell, &mode, end).await,
+    }
+}

@@ -1,0 +1,299 @@
+//! One of the container's streams: the port, the queue before it, and the task that empties the queue.
+
+use super::super::fault::caught;
+use super::port::Port;
+use crate::logs::queue::{Lost, OWN, Queue, SourceId};
+use crate::supervisor::words::counted;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Largest chunk handed to the writer thread.
+const CHUNK: usize = 64 << 10;
+/// While a slow reader keeps the queue from emptying, drops are told this often.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+/// A stall shorter than this that lost nothing is not worth a line.
+const WORTH_TELLING: Duration = Duration::from_secs(5);
+
+/// More bytes than a line takes that tells of drops.
+const NOTICE: usize = 256;
+
+/// Pause between attempts where readiness cannot be trusted.
+const IN_VAIN: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+pub(super) struct Sink {
+    name: &'static str,
+    port: Port,
+    pub(super) queue: RefCell<Queue>,
+    /// The pump has something to do.
+    wake: Notify,
+    /// Sources that wait for room may look again.
+    room: Notify,
+    /// The queue has become empty.
+    drained: Notify,
+    /// What was thrown away because it could not be written, since it was last told.
+    lost: Cell<Lost>,
+    /// The error that was last met and that no success has followed.
+    failing: RefCell<Option<io::Error>>,
+    failure_told: Cell<bool>,
+    stalled_since: Cell<Option<Instant>>,
+    /// A source had to wait for room in this stall.
+    made_wait: Cell<bool>,
+    told_at: Cell<Option<Instant>>,
+}
+
+impl Sink {
+    /// Must be called within a `LocalSet`: it starts the pump.
+    pub(super) fn start(name: &'static str, port: Port, queue: Queue) -> Rc<Self> {
+        let sink = Rc::new(Self {
+            name,
+            port,
+            queue: RefCell::new(queue),
+            wake: Notify::new(),
+            room: Notify::new(),
+            drained: Notify::new(),
+            lost: Cell::new(Lost::default()),
+            failing: RefCell::new(None),
+            failure_told: Cell::new(false),
+            stalled_since: Cell::new(None),
+            made_wait: Cell::new(false),
+            told_at: Cell::new(None),
+        });
+        let pumped = Rc::clone(&sink);
+        tokio::task::spawn_local(async move {
+            // Without it every service that waits for room would wait for ever.
+            while caught(Rc::clone(&pumped).pump()).await.is_err() {
+                tokio::time::sleep(IN_VAIN).await;
+            }
+        });
+        sink
+    }
+
+    /// Writes a batch of whole lines (or a part of one that the source continues later), or queues what is not
+    /// taken at once. False when something else is at work on the queue, which only a panic can cause.
+    pub(super) fn submit(&self, source: SourceId, batch: [&[u8]; 2]) -> bool {
+        let Ok(mut queue) = self.queue.try_borrow_mut() else { return false };
+        if !queue.admit(source, batch) {
+            return true;
+        }
+        let was_empty = queue.is_empty();
+        let sent =
+            match was_empty.then(|| self.port.write_now(&[queue.separator(source), batch[0], batch[1]])) {
+                Some(Ok(n)) => {
+                    self.succeeded();
+                    n
+                }
+                Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                    let mut lost = self.lost.get();
+                    batch.iter().for_each(|part| lost.add(part));
+                    self.lost.set(lost);
+                    queue.discard();
+                    self.failed(error);
+                    return true;
+                }
+                Some(Err(_)) | None => 0,
+            };
+        queue.append(source, batch, sent);
+        if was_empty && !queue.is_empty() {
+            self.stalled_since.set(Some(Instant::now()));
+            self.wake.notify_one();
+        }
+        true
+    }
+
+    /// Returns once the source may queue something: at once when it may now, else when a good part is free again,
+    /// since many small reads would cost more than the wait.
+    pub(super) async fn wait_room(&self, source: SourceId) {
+        let mut enough: usize = 1;
+        while !self.queue.borrow().has_room(source, enough) {
+            self.made_wait.set(true);
+            enough = usize::MAX;
+            self.room.notified().await;
+        }
+    }
+
+    /// Returns once the queue is empty.
+    pub(super) async fn wait_drained(&self) {
+        while !self.queue.borrow().is_empty() {
+            self.drained.notified().await;
+        }
+    }
+
+    async fn pump(self: Rc<Self>) {
+        let mut in_vain: u32 = 0;
+        loop {
+            self.tell();
+            if self.queue.borrow().is_empty() {
+                self.wake.notified().await;
+                continue;
+            }
+            match &self.port {
+                Port::Polled(fd) | Port::Socket(fd) => {
+                    let Ok(mut guard) = fd.writable().await else { return };
+                    let attempt = guard.try_io(|_| {
+                        let queue = self.queue.borrow();
+                        let [first, second] = queue.front();
+                        self.port.write_now(&[first, second, &[]])
+                    });
+                    match attempt {
+                        Ok(result) => {
+                            in_vain = 0;
+                            self.moved(result);
+                        }
+                        Err(_) => in_vain = in_vain.saturating_add(1),
+                    }
+                    // A named pipe whose reader left and came back stays "closed" in epoll's eyes, and so for ever
+                    // writable in tokio's.
+                    if in_vain > 2 {
+                        tokio::time::sleep(IN_VAIN).await;
+                    }
+                }
+                Port::Thread(writer) => {
+                    let Some(mut taken) = writer.take() else { return };
+                    self.pump_by_thread(&mut taken).await;
+                    writer.replace(Some(taken));
+                }
+                Port::Direct(_) | Port::Closed(_) => {
+                    let result = {
+                        let queue = self.queue.borrow();
+                        let [first, second] = queue.front();
+                        self.port.write_now(&[first, second, &[]])
+                    };
+                    self.moved(result);
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn pump_by_thread(&self, writer: &mut super::writer::Writer) {
+        let mut chunk = Vec::new();
+        while !self.queue.borrow().is_empty() {
+            {
+                let mut queue = self.queue.borrow_mut();
+                for part in queue.front() {
+                    let space = CHUNK.saturating_sub(chunk.len());
+                    chunk.extend_from_slice(part.get(..space).unwrap_or(part));
+                }
+                queue.pin(chunk.len());
+            }
+            let (returned, written, result) = writer.write(chunk).await;
+            self.moved(Ok(written));
+            if let Err(error) = result {
+                self.moved(Err(error));
+            }
+            chunk = returned;
+            chunk.clear();
+            self.tell();
+        }
+    }
+
+    /// Some of the queue has left, or all of it is lost.
+    fn moved(&self, result: io::Result<usize>) {
+        let mut queue = self.queue.borrow_mut();
+        match result {
+            Ok(n) => {
+                queue.consume(n);
+                self.succeeded();
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) => {
+                let Lost { lines, bytes } = queue.discard();
+                let lost = self.lost.get();
+                self.lost.set(Lost {
+                    lines: lost.lines.saturating_add(lines),
+                    bytes: lost.bytes.saturating_add(bytes),
+                });
+                self.failed(error);
+            }
+        }
+        if queue.is_empty() {
+            self.drained.notify_waiters();
+        }
+        if queue.has_eased() {
+            self.room.notify_waiters();
+        }
+    }
+
+    fn failed(&self, error: io::Error) {
+        let mut failing = self.failing.borrow_mut();
+        if failing.is_none() {
+            *failing = Some(error);
+            self.wake.notify_one();
+        }
+    }
+
+    fn succeeded(&self) {
+        if self.failing.borrow_mut().take().is_some() {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Tells init's log what happened. No borrow may be held: the line goes through this very sink.
+    pub(super) fn tell(&self) {
+        let failure = self.failing.borrow().as_ref().map(ToString::to_string);
+        if let Some(error) = failure {
+            if !self.failure_told.replace(true) {
+                tracing::warn!(
+                    "cannot write to {}: {error}; lines are discarded until it can be written",
+                    self.name
+                );
+            }
+            return;
+        }
+        if self.failure_told.replace(false) {
+            let lost = self.lost.take();
+            let lines = counted(lost.lines, "line was", "lines were");
+            tracing::warn!("{} can be written again; {lines} discarded", self.name);
+        }
+        let empty = self.queue.borrow().is_empty();
+        let overdue = || self.told_at.get().is_none_or(|told| told.elapsed() >= TELL_EVERY);
+        let drops = match self.queue.borrow().has_drops() && (empty || overdue()) {
+            // No more than there is room to tell of: a line that is refused would take its numbers with it.
+            true => {
+                let mut queue = self.queue.borrow_mut();
+                let room = queue.room(OWN);
+                queue.take_drops((room / NOTICE).max(usize::from(empty)))
+            }
+            false => Vec::new(),
+        };
+        let stalled = self.stalled_since.get().map(|since| since.elapsed()).unwrap_or_default();
+        let seconds = stalled.as_secs_f32();
+        for (label, Lost { lines, bytes }) in &drops {
+            let name = self.name;
+            tracing::warn!(
+                "{label}: {} ({bytes} bytes) dropped, {name} was not read for {seconds:.1}s",
+                counted(*lines, "line", "lines")
+            );
+        }
+        if !drops.is_empty() {
+            self.told_at.set(Some(Instant::now()));
+        }
+        if empty
+            && self.stalled_since.take().is_some()
+            && self.made_wait.replace(false)
+            && stalled >= WORTH_TELLING
+        {
+            tracing::warn!("{} was not read for {seconds:.1}s, services waited to write to it", self.name);
+        }
+    }
+
+    /// A line of init's own. False also where there is no way: the journal has one of its own, and the line may say
+    /// why (no thread could be started, since no process can).
+    pub(super) fn own(&self, line: &[u8]) -> bool {
+        !matches!(self.port, Port::Closed(_)) && self.submit(OWN, [line, &[]])
+    }
+
+    /// What was thrown away because it could not be written and was not told yet.
+    pub(super) fn lost(&self) -> Lost {
+        self.lost.get()
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}

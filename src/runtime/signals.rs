@@ -1,0 +1,68 @@
+//! Signals as a stream, and what each of them means to init.
+
+use crate::config::plan::Signal;
+use crate::sys::tty;
+use futures_util::StreamExt;
+use std::io;
+
+/// Signals that ask the container to stop. The official php-fpm image has `STOPSIGNAL SIGQUIT` and the apache ones
+/// `SIGWINCH`, and Fargate honours it; PWR is what LXC and systemd-nspawn send.
+const STOP: &[Signal] = &[Signal::TERM, Signal::INT, Signal::QUIT, Signal::WINCH, Signal::PWR];
+
+/// Every signal that a one-off gets forwarded: all that a process may catch, but those the kernel sends for a fault
+/// of the program itself (4 ILL, 5 TRAP, 6 ABRT, 7 BUS, 8 FPE, 11 SEGV, 31 SYS), 17 CHLD, which is ours, 13 PIPE, which
+/// Rust ignores, and 21 TTIN and 22 TTOU, which mean init's own access to the terminal.
+fn forwarded() -> impl Iterator<Item = i32> {
+    (1..=31)
+        .filter(|number| ![4, 5, 6, 7, 8, 9, 11, 13, 17, 19, 21, 22, 31].contains(number))
+        // 32 and 33 belong to the C library's threads.
+        .chain(34..=64)
+}
+
+/// The stream of signals that reached init.
+pub struct Signals {
+    stream: signal_hook_tokio::Signals,
+    /// `docker run -t` sets the window's size right after the start, and the kernel then sends WINCH. It asks for
+    /// nothing there; httpd ignores it at a terminal for the same reason (its `-DFOREGROUND`).
+    terminal: bool,
+}
+
+impl Signals {
+    /// Catches what init acts on; `forward` also everything that a one-off gets.
+    ///
+    /// # Errors
+    /// The system refused a descriptor or a handler.
+    pub fn new(forward: bool) -> io::Result<Self> {
+        let mut wanted: Vec<i32> = [Signal::CHLD, Signal::HUP, Signal::USR1, Signal::USR2]
+            .into_iter()
+            .chain(STOP.iter().copied())
+            .map(Signal::number)
+            .collect();
+        if forward {
+            wanted.extend(forwarded());
+            wanted.sort_unstable();
+            wanted.dedup();
+        }
+        Ok(Self { stream: signal_hook_tokio::Signals::new(wanted)?, terminal: tty::has_terminal() })
+    }
+
+    /// The signal asks the container to stop.
+    pub fn is_stop(&self, signal: Signal) -> bool {
+        STOP.contains(&signal) && !(self.terminal && signal == Signal::WINCH)
+    }
+
+    /// The next signal. Safe to cancel.
+    pub async fn next(&mut self) -> Signal {
+        loop {
+            match self.stream.next().await {
+                Some(number) => {
+                    if let Some(signal) = Signal::from_number(number) {
+                        return signal;
+                    }
+                }
+                // The stream ends only when its handle is closed, which nobody does.
+                None => std::future::pending::<()>().await,
+            }
+        }
+    }
+}

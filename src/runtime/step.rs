@@ -1,0 +1,164 @@
+//! One child at a time, waited for: the fetch child, boot steps, the migration.
+
+use super::children::Gone;
+use super::clock;
+use super::relay::RelayHandle;
+use super::shell::{Happening, Shell};
+use crate::config::plan::Signal;
+use crate::supervisor::words::Words;
+use crate::sys::{Pid, group, words};
+use std::time::Duration;
+
+/// How long a step that was told to end may take before it is killed, at most half of the plan's `stop-timeout`. A
+/// stop during boot has nothing to lose: no request and no job is in flight.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a killed step may take to be gone. One that waits in the kernel (dead NFS) may never be.
+const AFTER_KILL: Duration = Duration::from_secs(1);
+
+/// How long the last output of a step that ended may take to arrive; a background process may hold its pipes open.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How a wait for a step ended.
+pub enum StepEnd {
+    Done(Gone),
+    /// It was told of this stop signal and ended by itself.
+    Obeyed(Gone, Signal),
+    /// It was ended because its time was over.
+    TimedOut,
+    /// It was ended because of this stop signal.
+    Stopped(Signal),
+}
+
+/// What a stop signal does to the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStop {
+    /// It is ended at once.
+    End,
+    /// It is told once and may finish within this time; its own verdict counts. A second stop signal kills it.
+    Forward(Duration),
+}
+
+impl Shell {
+    /// Waits for the step `pid`, at most `timeout`. Returns when it is gone, or could not even be killed.
+    pub async fn wait_step(&mut self, pid: Pid, timeout: Option<Duration>, on_stop: OnStop) -> StepEnd {
+        let mut deadline = timeout.map(|timeout| clock::now().after(timeout));
+        let mut asked = None;
+        loop {
+            match self.next(deadline).await {
+                Happening::Reaped(gone) => {
+                    let Some(mut gone) = gone.into_iter().find(|gone| gone.pid == pid) else { continue };
+                    last_words(std::mem::take(&mut gone.relays), LAST_WORDS).await;
+                    return match asked {
+                        None => StepEnd::Done(gone),
+                        Some(signal) => StepEnd::Obeyed(gone, signal),
+                    };
+                }
+                Happening::Signal(signal) if self.signals.is_stop(signal) => {
+                    self.asked_to_stop();
+                    match (on_stop, asked) {
+                        (OnStop::Forward(grace), None) => {
+                            tracing::warn!(
+                                "{signal:?}: telling the migration to stop, it has {} to finish",
+                                Words(grace)
+                            );
+                            report(group::signal(pid, Signal::TERM));
+                            asked = Some(signal);
+                            let limit = clock::now().after(grace);
+                            deadline = Some(deadline.map_or(limit, |deadline| deadline.min(limit)));
+                        }
+                        (_, Some(first)) => {
+                            self.kill_step(pid).await;
+                            return StepEnd::Stopped(first);
+                        }
+                        (OnStop::End, None) => {
+                            self.end_step(pid).await;
+                            return StepEnd::Stopped(signal);
+                        }
+                    }
+                }
+                Happening::Signal(signal) => tracing::debug!("{signal:?} is ignored until boot is done"),
+                Happening::Deadline => match asked {
+                    // It has been told, and has had its time.
+                    Some(signal) => {
+                        self.kill_step(pid).await;
+                        return StepEnd::Stopped(signal);
+                    }
+                    None => {
+                        self.end_step(pid).await;
+                        return StepEnd::TimedOut;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Ends the step and its group: TERM, then KILL. A stop signal meanwhile hurries.
+    async fn end_step(&mut self, pid: Pid) {
+        report(group::signal_group_of_child(pid, Signal::TERM));
+        let deadline = clock::now().after(GRACE.min(self.plan.stop_timeout / 2));
+        loop {
+            match self.next(Some(deadline)).await {
+                Happening::Reaped(gone) if gone.iter().any(|gone| gone.pid == pid) => {
+                    // What it has started and not waited for.
+                    report(group::signal_group(pid, Signal::KILL));
+                    return all_last_words(gone).await;
+                }
+                Happening::Signal(signal) if self.signals.is_stop(signal) => {
+                    self.asked_to_stop();
+                    return self.kill_step(pid).await;
+                }
+                Happening::Deadline => return self.kill_step(pid).await,
+                Happening::Reaped(_) | Happening::Signal(_) => {}
+            }
+        }
+    }
+
+    /// KILL to the step and its group.
+    async fn kill_step(&mut self, pid: Pid) {
+        report(group::signal_group_of_child(pid, Signal::KILL));
+        let deadline = clock::now().after(AFTER_KILL);
+        loop {
+            match self.next(Some(deadline)).await {
+                Happening::Reaped(gone) if gone.iter().any(|gone| gone.pid == pid) => {
+                    return all_last_words(gone).await;
+                }
+                Happening::Deadline => {
+                    return tracing::error!(
+                        "pid {pid} is still alive {} after SIGKILL: it waits in the kernel, often for a file system such as \
+                         EFS or NFS; going on without waiting for it",
+                        Words(AFTER_KILL)
+                    );
+                }
+                Happening::Reaped(_) | Happening::Signal(_) => {}
+            }
+        }
+    }
+}
+
+async fn all_last_words(gone: Vec<Gone>) {
+    let relays = gone.into_iter().flat_map(|gone| gone.relays).collect();
+    last_words(relays, LAST_WORDS).await;
+}
+
+/// Waits until the relays have read what dead processes wrote, at most `within`. A log that is not read is not waited
+/// for.
+pub async fn last_words(relays: Vec<RelayHandle>, within: Duration) {
+    if relays.is_empty() {
+        return;
+    }
+    relays.iter().for_each(RelayHandle::catch_up);
+    let all = async {
+        for relay in relays {
+            relay.caught_up().await;
+        }
+    };
+    let _ = tokio::time::timeout(within, all).await;
+}
+
+/// A step that is gone already needs no signal.
+fn report(outcome: std::io::Result<group::Sent>) {
+    if let Err(error) = outcome {
+        tracing::warn!("cannot signal the boot step: {}", words(&error));
+    }
+}

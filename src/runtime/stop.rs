@@ -1,0 +1,122 @@
+//! Nothing that init started outlives it: the last sweep over its descendants.
+
+use super::Mode;
+use super::boot::End;
+use super::clock;
+use super::shell::{Happening, Shell};
+use crate::config::plan::Signal;
+use crate::exit;
+use crate::supervisor::words::{Words, counted};
+use crate::sys::{self, Pid, proc::Process};
+use std::time::Duration;
+
+/// What descendants may take after TERM when a boot or a migration has ended: there is no work in flight.
+pub const AFTER_BOOT: Duration = Duration::from_secs(1);
+
+/// What descendants may take after TERM when init itself has failed: requests and jobs may be in flight.
+const AFTER_FAULT: Duration = Duration::from_secs(5);
+
+/// How long killed processes may take to disappear. One in uninterruptible sleep (dead NFS) may never.
+const AFTER_KILL: Duration = Duration::from_secs(1);
+
+/// Cleans up after a boot that did not end in a running container; the exit code.
+pub async fn after_boot_ended(shell: &mut Shell, mode: &Mode, end: End) -> u8 {
+    sweep(shell, AFTER_BOOT).await;
+    match end {
+        End::Failed(code) => {
+            tracing::error!("boot failed: exiting with code {code}");
+            code
+        }
+        End::Stopped(signal) => {
+            tracing::info!("stopped during boot by {signal:?}");
+            match mode {
+                Mode::Supervise => exit::OK,
+                Mode::Migrate | Mode::OneOff { .. } => exit::of_signal(signal.number()),
+            }
+        }
+    }
+}
+
+/// Ends everything after a panic in the loop: nobody is left to supervise it; the exit code.
+pub async fn after_fault(shell: &mut Shell) -> u8 {
+    tracing::error!("ending everything that runs, then exiting with code {}", exit::SOFTWARE);
+    sweep(shell, AFTER_FAULT.min(shell.plan.stop_timeout / 2)).await;
+    exit::SOFTWARE
+}
+
+/// Every process that descends from init. Empty where /proc cannot be read: then only groups can be signalled.
+pub fn descendants() -> Vec<Process> {
+    sys::proc::descendants(Pid::current()).unwrap_or_default()
+}
+
+/// Those that have not ended. What has ended and waits to be reaped needs nothing more.
+fn living() -> Vec<Process> {
+    let mut all = descendants();
+    all.retain(|process| !process.zombie);
+    all
+}
+
+/// Ends every descendant: TERM, `grace`, then KILL. A stop signal meanwhile ends the grace.
+pub async fn sweep(shell: &mut Shell, grace: Duration) {
+    let left = living();
+    if left.is_empty() {
+        return;
+    }
+    tracing::info!("{} left behind: {}", processes(&left), names(&left));
+    signal_all(&left, Signal::TERM);
+    if gone_by(shell, grace, true).await {
+        return;
+    }
+    let left = living();
+    tracing::warn!(
+        "{} did not end within {} and is killed: {}",
+        processes(&left),
+        Words(grace),
+        names(&left)
+    );
+    signal_all(&left, Signal::KILL);
+    if !gone_by(shell, AFTER_KILL, false).await {
+        // Newcomers of a fork storm; as PID 1 the kernel kills the rest with init.
+        signal_all(&living(), Signal::KILL);
+    }
+}
+
+/// Waits until no descendant is left, at most `time`.
+async fn gone_by(shell: &mut Shell, time: Duration, hurry: bool) -> bool {
+    let deadline = clock::now().after(time);
+    loop {
+        if living().is_empty() {
+            // Those that ended a moment ago: init leaves nothing to reap either.
+            let _ = shell.children.reap();
+            return true;
+        }
+        match shell.next(Some(deadline)).await {
+            Happening::Deadline => return false,
+            Happening::Signal(signal) if hurry && shell.signals.is_stop(signal) => return false,
+            _ => {}
+        }
+    }
+}
+
+/// Signals each of `processes` that is still the same process.
+pub fn signal_all(processes: &[Process], signal: Signal) {
+    for process in processes {
+        // One that is gone meanwhile is what was wanted.
+        let _ = sys::proc::signal(process, signal);
+    }
+}
+
+fn processes(all: &[Process]) -> String {
+    counted(all.len(), "process", "processes")
+}
+
+/// The first few by name and pid.
+pub fn names(processes: &[Process]) -> String {
+    const SHOWN: usize = 8;
+    let mut text: Vec<String> =
+        processes.iter().take(SHOWN).map(|process| format!("{}[{}]", process.comm, process.pid)).collect();
+    if let Some(more) = processes.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        text.push(format!("{more} more"));
+    }
+    text.join(", ")
+}

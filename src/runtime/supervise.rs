@@ -1,0 +1,361 @@
+//! The event loop: waits for one thing at a time, tells the core, carries out what the core asks.
+
+use super::boot::End;
+use super::children::{Gone, Who};
+use super::cron::Cron;
+use super::launch::{Launch, LaunchError};
+use super::shell::Shell;
+use super::{clock, probing, status, step, stop};
+use crate::config::plan::{Plan, Signal, StopScope};
+use crate::exit;
+use crate::logs::format::Label;
+use crate::supervisor::words::{Words, counted};
+use crate::supervisor::{Action, Event, Id, Notice, Severity, SpawnFault, Supervisor};
+use crate::sys;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// Everything the loop works on.
+struct Loop<'a> {
+    shell: &'a mut Shell,
+    plan: Rc<Plan>,
+    core: Supervisor,
+    probes: probing::Probes,
+    cron: Cron,
+    /// Orphans are counted from the moment that the core has asked about them.
+    orphans: Option<u32>,
+    /// How many actions were carried out.
+    done: u32,
+}
+
+/// Supervises until the container ends; its exit code.
+///
+/// # Errors
+/// [`End::Failed`] when what is to be supervised cannot be: nothing was started.
+pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
+    let mut plan = (*shell.plan).clone();
+    super::crontabs::load(&mut plan, std::env::var("TZ").ok().as_deref()).map_err(End::Failed)?;
+    if plan.services.is_empty() && plan.crons.is_empty() {
+        tracing::error!("{}", nothing(&plan));
+        return Err(End::Failed(exit::CONFIG));
+    }
+    super::drop_in::prepare(shell, &mut plan);
+    let cron = match Cron::new(&plan.crons) {
+        Ok(cron) => cron,
+        Err(error) => {
+            tracing::error!("cannot set the schedule's timer: {}", sys::words(&error));
+            return Err(End::Failed(exit::OS));
+        }
+    };
+    let plan = Rc::new(plan);
+    shell.plan = Rc::clone(&plan);
+    let core = Supervisor::new(&plan.services, &plan.crons, plan.stop_timeout, seed());
+    let mut event_loop =
+        Loop { shell, plan, core, probes: probing::Probes::default(), cron, orphans: None, done: 0 };
+    Ok(event_loop.run().await)
+}
+
+/// Why there is nothing to supervise.
+pub fn nothing(plan: &Plan) -> String {
+    let role = plan.role.as_ref().map(|role| format!(" for role \"{role}\"")).unwrap_or_default();
+    format!(
+        "cannot supervise: the configuration has no service and no cron entry{role}: add one, or choose a preset or role that has"
+    )
+}
+
+impl Loop<'_> {
+    async fn run(&mut self) -> u8 {
+        let mut ended = self.feed(Event::Boot).await;
+        let (mut in_a_row, mut settled) = (0_u32, false);
+        loop {
+            if let Some(code) = ended {
+                return code;
+            }
+            let deadline = self.core.next_deadline();
+            if deadline.is_none() && !settled {
+                // Everything is up, and nothing but events counts from now on.
+                settled = true;
+                sys::memory::give_back();
+            }
+            tokio::select! {
+                // In this order: what ended first, then what somebody wants, then what is due.
+                biased;
+                signal = self.shell.signals.next(), if in_a_row < SIGNALS_IN_A_ROW => {
+                    in_a_row = in_a_row.saturating_add(1);
+                    ended = self.signal(signal).await;
+                    continue;
+                }
+                id = self.probes.next() => ended = self.feed(Event::Probe { id, ok: true }).await,
+                due = self.cron.due() => ended = self.due(due).await,
+                () = clock::until(deadline) => ended = self.feed(Event::Deadline).await,
+                // One CHLD may stand for more ends than a batch holds; the rest waits until everything else had its turn.
+                () = std::future::ready(()), if self.shell.children.more_to_reap() => ended = self.reap().await,
+                () = std::future::ready(()), if in_a_row >= SIGNALS_IN_A_ROW => {}
+            }
+            in_a_row = 0;
+        }
+    }
+
+    async fn signal(&mut self, signal: Signal) -> Option<u8> {
+        match signal {
+            Signal::CHLD => self.reap().await,
+            Signal::USR1 => {
+                status::log(&self.core, &self.cron, &self.shell.children).await;
+                None
+            }
+            Signal::HUP | Signal::USR2 => {
+                tracing::info!("{signal:?}: reloading the services gracefully");
+                self.feed(Event::Reload).await
+            }
+            signal if self.shell.signals.is_stop(signal) => {
+                self.shell.asked_to_stop();
+                if self.core.is_stopping() {
+                    tracing::debug!("{signal:?} while stopping");
+                } else {
+                    tracing::info!("{signal:?}: stopping, within {}", Words(self.plan.stop_timeout));
+                }
+                self.feed(Event::Stop).await
+            }
+            _ => None,
+        }
+    }
+
+    async fn due(&mut self, due: Vec<crate::schedule::Due>) -> Option<u8> {
+        for due in due {
+            let name = self.plan.crons.get(usize::from(due.unit)).map_or("", |cron| cron.name.as_str());
+            if due.missed > 0 {
+                tracing::warn!(
+                    service = name,
+                    "{} missed: the container was frozen, or the clock was set forward",
+                    counted(due.missed, "run was", "runs were")
+                );
+            }
+            if !due.run {
+                continue;
+            }
+            if due.lag > LATE {
+                tracing::warn!(service = name, "starts {} late", Words(due.lag));
+            }
+            if let Some(code) = self.feed(Event::CronDue { unit: due.unit }).await {
+                return Some(code);
+            }
+        }
+        None
+    }
+
+    async fn reap(&mut self) -> Option<u8> {
+        let mut ended = None;
+        let mut all = self.shell.children.reap();
+        let relays = all.iter_mut().flat_map(|gone| std::mem::take(&mut gone.relays)).collect();
+        step::last_words(relays, LAST_WORDS).await;
+        for gone in all {
+            ended = ended.or(self.gone(gone).await);
+        }
+        for id in self.shell.children.emptied() {
+            ended = ended.or(self.feed(Event::GroupEmpty { id }).await);
+        }
+        match ended {
+            None => self.count_orphans().await,
+            ended => ended,
+        }
+    }
+
+    async fn gone(&mut self, gone: Gone) -> Option<u8> {
+        let Who::Unit(id) = gone.who else { return None };
+        self.probes.stop(id);
+        if let Some(fault) = &gone.fault {
+            tracing::error!(service = %self.name(id), "{fault}");
+            return self
+                .feed(Event::SpawnFailed { id, fault: SpawnFault { code: gone.status.code() } })
+                .await;
+        }
+        self.feed(Event::Exited { id, status: gone.status, oom: gone.oom, leftovers: gone.leftovers }).await
+    }
+
+    /// Tells the core one event and everything that follows from it.
+    async fn feed(&mut self, event: Event) -> Option<u8> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let actions = self.core.handle(event, clock::now());
+            // One walk over /proc serves all signals of one answer.
+            let mut walk = None;
+            for action in actions {
+                if let Action::Exit { code } = action {
+                    return Some(code);
+                }
+                self.perform(action, &mut events, &mut walk);
+                // A thousand services to start take a while, and their logs must move meanwhile.
+                self.done = self.done.wrapping_add(1);
+                if self.done.is_multiple_of(ACTIONS_AT_ONCE) {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        None
+    }
+
+    fn perform(
+        &mut self,
+        action: Action,
+        events: &mut VecDeque<Event>,
+        walk: &mut Option<Vec<sys::proc::Process>>,
+    ) {
+        match action {
+            Action::Spawn { id } => events.push_back(match self.spawn(id) {
+                Ok(pid) => Event::Spawned { id, pid: pid.raw() },
+                Err(error) => {
+                    tracing::error!(service = %self.name(id), "{error}");
+                    Event::SpawnFailed { id, fault: SpawnFault { code: error.code() } }
+                }
+            }),
+            Action::Signal { id, scope, signal } => {
+                let all = walk.get_or_insert_with(stop::descendants);
+                self.shell.children.note_escaped(id, all);
+                self.shell.children.signal(id, scope, signal);
+            }
+            Action::KillGroup { id } => {
+                let all = walk.get_or_insert_with(stop::descendants);
+                self.shell.children.note_escaped(id, all);
+                self.shell.children.signal(id, StopScope::Group, Signal::KILL);
+                if self.shell.children.is_empty(id) {
+                    events.push_back(Event::GroupEmpty { id });
+                }
+            }
+            Action::StartProbe { id } => {
+                if let Some(ready) =
+                    self.plan.services.get(usize::from(unit(id))).and_then(|service| service.ready.clone())
+                {
+                    self.probes.start(id, self.name(id), ready);
+                }
+            }
+            Action::StopProbe { id } => self.probes.stop(id),
+            Action::SignalOrphans { signal } => {
+                let orphans = self.shell.children.orphans(stop::descendants());
+                if !orphans.is_empty() {
+                    tracing::info!("{signal:?} to what was left behind: {}", stop::names(&orphans));
+                }
+                stop::signal_all(&orphans, signal);
+                // The count is told at once, even when it is the same.
+                self.orphans = Some(u32::MAX);
+                events.extend(self.orphan_event());
+            }
+            Action::CountOrphans => {
+                self.orphans = Some(u32::MAX);
+                events.extend(self.orphan_event());
+            }
+            Action::Notice(notice) => self.tell(&notice),
+            // Handled by the caller.
+            Action::Exit { .. } => {}
+        }
+    }
+
+    async fn count_orphans(&mut self) -> Option<u8> {
+        // While a unit lives the core waits for that, and asks afterwards; a walk over /proc for each process that ends
+        // would make the stop of a thousand services take a minute.
+        if !self.shell.children.is_idle() {
+            return None;
+        }
+        match self.orphan_event() {
+            Some(event) => self.feed(event).await,
+            None => None,
+        }
+    }
+
+    /// The number of orphans, when it changed since the core was told.
+    fn orphan_event(&mut self) -> Option<Event> {
+        let told = self.orphans?;
+        let alive = u32::try_from(self.shell.children.orphans(stop::descendants()).len()).unwrap_or(u32::MAX);
+        self.orphans = Some(alive);
+        (alive != told).then_some(Event::Orphans { alive })
+    }
+
+    fn spawn(&mut self, id: Id) -> Result<sys::Pid, LaunchError> {
+        let plan = Rc::clone(&self.plan);
+        let log = &plan.log;
+        match id {
+            Id::Service { unit, instance } => {
+                let Some(service) = plan.services.get(usize::from(unit)) else {
+                    return Err(LaunchError::Unknown);
+                };
+                self.shell.launch(&Launch {
+                    who: Who::Unit(id),
+                    label: Label::Service {
+                        name: service.name.clone(),
+                        instance,
+                        instances: service.instances,
+                    },
+                    argv: &service.command,
+                    user: service.user.as_deref(),
+                    work_dir: service.work_dir.as_deref(),
+                    env: &service.env,
+                    umask: service.umask,
+                    open_files: service.open_files,
+                    format: service.log_format.unwrap_or(log.format),
+                    on_stall: service.on_stall.unwrap_or(log.on_stall),
+                    all_to_stderr: false,
+                    tap: None,
+                })
+            }
+            Id::Run { unit, .. } => {
+                let Some(cron) = plan.crons.get(usize::from(unit)) else { return Err(LaunchError::Unknown) };
+                self.shell.launch(&Launch {
+                    who: Who::Unit(id),
+                    label: Label::Cron { name: cron.name.clone() },
+                    argv: &cron.command,
+                    user: cron.user.as_deref(),
+                    work_dir: cron.work_dir.as_deref(),
+                    env: &cron.env,
+                    umask: cron.umask,
+                    open_files: None,
+                    format: cron.log_format.unwrap_or(log.format),
+                    on_stall: cron.on_stall.unwrap_or(log.on_stall),
+                    all_to_stderr: false,
+                    tap: None,
+                })
+            }
+        }
+    }
+
+    /// What log lines call an instance or a run: `php-fpm`, `queue:1`, `schedule`.
+    fn name(&self, id: Id) -> String {
+        status::name(&self.plan, id)
+    }
+
+    fn tell(&self, notice: &Notice) {
+        let text = notice.text.as_str();
+        match (notice.about.map(|id| self.name(id)), notice.severity) {
+            (Some(name), Severity::Error) => tracing::error!(service = %name, "{text}"),
+            (Some(name), Severity::Warn) => tracing::warn!(service = %name, "{text}"),
+            (Some(name), Severity::Info) => tracing::info!(service = %name, "{text}"),
+            (Some(name), Severity::Debug) => tracing::debug!(service = %name, "{text}"),
+            (None, Severity::Error) => tracing::error!("{text}"),
+            (None, Severity::Warn) => tracing::warn!("{text}"),
+            (None, Severity::Info) => tracing::info!("{text}"),
+            (None, Severity::Debug) => tracing::debug!("{text}"),
+        }
+    }
+}
+
+/// How long the last output of children that ended is waited for, so that `exited 78` comes after the reason. Reading it
+/// takes microseconds of the processor, which a busy machine may withhold for a while.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// So many actions, and then the logs have their turn.
+const ACTIONS_AT_ONCE: u32 = 16;
+
+/// So many signals, and then whatever else is due has its turn: a storm of them must not stop the clock.
+const SIGNALS_IN_A_ROW: u32 = 64;
+
+/// A run that starts later than this is worth a line.
+const LATE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Restarts of many tasks that were started at once should not come at once.
+fn seed() -> u64 {
+    u64::try_from(sys::clock::wall() & i128::from(u64::MAX)).unwrap_or_default()
+}
+
+fn unit(id: Id) -> u16 {
+    match id {
+        Id::Service { unit, .. } | Id::Run { unit, .. } => unit,
+    }
+}
