@@ -1,0 +1,27 @@
+<?php
+
+namespace App\Console\Commands;
+
+use App\Console\MigrateCommand;
+use Illuminate\Console\Command;
+
+class HoldLock extends Command
+{
+    protected $signature = 'demo:hold-lock {--seconds=5}';
+    protected $description = 'Hold the lock of `migrate --isolated`, as a migration in another task would';
+
+    public function handle(): int
+    {
+        $lock = $this->laravel['cache']->store()->getStore()->lock(MigrateCommand::LOCK, 3600);
+        if (! $lock->get()) {
+            $this->line('locked already');
+
+            return 1;
+        }
+        $this->line('locked');
+        usleep((int) ($this->option('seconds') * 1e6));
+        $lock->release();
+
+        return 0;
+    }
+}
