@@ -1,0 +1,114 @@
+//! `init check`: tells, and does nothing.
+
+use crate::harness::{Place, Setup};
+use crate::support::{need, repository};
+use std::fs;
+
+#[test]
+fn it_has_no_side_effects() {
+    let config = r#"
+        user = "www-data"
+        work-dir = "DIR/app"
+        writable = ["storage"]
+        directories = ["storage/logs"]
+        [[file]]
+        source = "DIR/source"
+        path = ".env"
+        [[boot]]
+        name = "a"
+        command = ["touch", "DIR/started"]
+        [service.a]
+        command = ["touch", "DIR/started"]
+    "#;
+    for arguments in [&["check"][..], &["check", "--print-config"], &["check", "--role", "web"]] {
+        let setup = Setup::new(
+            Place::Child,
+            &config
+                .replace("[service.a]", "[service.b]\ncommand = [\"true\"]\nroles = [\"web\"]\n[service.a]"),
+        );
+        setup.file("source", "A=S3CR3T\n", 0o600);
+        let before = fs::read_dir(setup.path("")).unwrap().count();
+        let done = setup.run(arguments).expect(0);
+        assert_eq!(fs::read_dir(setup.path("")).unwrap().count(), before, "nothing was made");
+        assert!(!done.all().contains("S3CR3T"));
+        assert_eq!(done.stderr, "");
+    }
+}
+
+#[test]
+fn it_works_at_build_time_as_anyone() {
+    if !need(&["root", "setpriv"]) {
+        return;
+    }
+    // In a Dockerfile: no variables, no volumes, no application yet.
+    let setup = Setup::new(Place::Child, "preset = \"laravel\"\n").through(&[
+        "setpriv",
+        "--reuid=1000",
+        "--regid=1000",
+        "--clear-groups",
+    ]);
+    let done = setup.run(&["check"]).expect(0);
+    for words in ["preset laravel", "optimize", "php-fpm", "queue", "schedule", "migrate"] {
+        assert!(done.stdout.contains(words), "{words}: {}", done.stdout);
+    }
+}
+
+#[test]
+fn what_it_prints_is_a_configuration() {
+    for preset in ["laravel", "wordpress", "php", "none"] {
+        let setup = Setup::new(Place::Child, &format!("preset = \"{preset}\"\n"));
+        let printed = setup.run(&["check", "--print-config"]).expect(0).stdout;
+        let again = Setup::new(Place::Child, &printed);
+        let second = again.run(&["check", "--print-config"]).expect(0).stdout;
+        let body = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(body(&second), body(&printed), "{preset}");
+        if preset != "none" {
+            let text = setup.run(&["check", "--print-preset", preset]).expect(0).stdout;
+            assert_eq!(text, fs::read_to_string(repository(&format!("config/{preset}.toml"))).unwrap());
+            Setup::new(Place::Child, &text).run(&["check"]).expect(0);
+        }
+    }
+    // Neither a preset nor a file, as for tini's work alone.
+    for arguments in [&["check", "--preset", "none"][..], &["check", "--preset=none", "--print-config"]] {
+        let (code, out, err) = crate::usage::bare(arguments);
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
+        assert!(out.contains("none"), "{out}");
+    }
+    let schema = Setup::new(Place::Child, "").run(&["check", "--print-schema"]).expect(0).stdout;
+    assert_eq!(schema, fs::read_to_string(repository("config/schema.json")).unwrap());
+    let _: serde_json::Value = serde_json::from_str(&schema).unwrap();
+}
+
+#[test]
+fn the_configuration_of_the_readme_and_the_reference_are_valid() {
+    let readme = fs::read_to_string(repository("README.md")).unwrap();
+    let blocks: Vec<&str> =
+        readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        Setup::new(Place::Child, &format!("preset = \"laravel\"\n{block}")).run(&["check"]).expect(0);
+    }
+}
+
+#[test]
+fn it_shows_no_secret_of_the_environment() {
+    let config =
+        "env = { API_TOKEN = \"${TOKEN}\" }\n[service.a]\ncommand = [\"x\", \"--password=${TOKEN}\"]\n";
+    let setup = Setup::new(Place::Child, config).env("TOKEN", "S3CR3T");
+    for arguments in [&["check"][..], &["check", "--print-config"]] {
+        let done = setup.run(arguments).expect(0);
+        assert!(!done.all().contains("S3CR3T"), "{done:?}");
+    }
+}
+
+#[test]
+fn every_problem_is_told_with_its_place() {
+    let config = "stop-timeout = 25\n[service.a]\ncommand = \"not a list\"\nafter = [\"b\"]\n[service.b]\ncommand = [\"x\"]\nafter = [\"nobody\"]\n[cron.c]\nschedule = \"61 * * * *\"\ncommand = [\"x\"]\n";
+    let done = Setup::new(Place::Child, config).run(&["check"]).expect(78);
+    for words in
+        ["init.toml:3:", "init.toml:5:", "init.toml:9:", "init.toml:11:", "4 problems; nothing was started"]
+    {
+        assert!(done.stderr.contains(words), "{words}:\n{}", done.stderr);
+    }
+    assert!(done.stderr.contains('^'), "the place is marked:\n{}", done.stderr);
+}

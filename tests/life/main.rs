@@ -1,0 +1,39 @@
+//! A container's life with real processes: the real `init` as PID 1 of a real PID namespace, and as a subreaper.
+//!
+//! | file | what |
+//! |---|---|
+//! | `container` | starts `init` with a configuration of its own, collects what it writes, ends everything it left |
+//! | `procs` | what /proc says of the processes below `init` |
+//! | `fpm`, `queue`, `minute` | PHP-FPM, queue, schedule and environment of the sample application |
+//! | `crash`, `reasons` | restarts, backoff, giving up, and endings in words |
+//! | `stop`, `order`, `runs` | stops: budgets, second and third signals, order, readiness, roles; cron runs |
+//! | `leftovers` | what left its group or lost its parent |
+//! | `output` | lines, pipes, stalls, closed and odd streams |
+//! | `idle`, `user` | no wake-ups; any uid, and no directory to write |
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests start real processes"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod container;
+mod crash;
+mod fpm;
+mod idle;
+mod leftovers;
+mod minute;
+mod order;
+mod output;
+mod procs;
+mod queue;
+mod reasons;
+mod runs;
+mod stop;
+mod user;

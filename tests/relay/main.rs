@@ -1,0 +1,9 @@
+//! The log relay with real pipes, sockets, files and terminals in the container's place.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
+
+mod flow;
+mod journal;
+mod ports;
+mod stall;
+mod support;
