@@ -12,6 +12,7 @@
 //! | [`dotenv`] | PURE: phpdotenv's grammar, for validation |
 //! | [`logs`] | PURE: line framing, formats, bounded queues |
 //! | [`runtime`] | the shell: event loop, executor of actions, reaper, boot |
+//! | [`control`] | the control socket: protocol, server, client |
 //! | [`probe`] | FastCGI, TCP and unix readiness probes |
 //! | [`fetch`] | sources, validation, atomic placing; run as a short-lived child, the only user of the AWS SDK |
 //! | [`sys`] | the only unsafe, fork, exec and raw descriptors, behind safe types |
@@ -20,9 +21,9 @@
 //!
 //! ## Layer rule
 //!
-//! Imports go down only: `cli → runtime → {supervisor, schedule, probe, logs, sys} → config::plan`.
+//! Imports go down only: `cli → runtime → {supervisor, schedule, probe, control, logs, sys} → config::plan`.
 //! Pure modules import no tokio, no nix, no libc, no clock, no I/O and no randomness (jitter comes from a seed).
-//! AWS crates are reached from `fetch` alone, tokio from `runtime`, `probe` and `fetch` alone, nix and libc from
+//! AWS crates are reached from `fetch` alone, tokio from `runtime`, `probe`, `control` and `fetch` alone, nix and libc from
 //! `sys` alone. `tests/rules.rs` keeps this rule.
 //!
 //! ## Terms
@@ -33,6 +34,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod dotenv;
 pub mod exit;
 pub mod fetch;

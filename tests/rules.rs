@@ -136,9 +136,13 @@ fn imports_go_down_only() {
         ("logs", &["config"]),
         ("sys", &["config", "exit"]),
         ("probe", &["config", "sys"]),
+        ("control", &["config", "exit", "logs", "supervisor", "sys"]),
         ("fetch", &["config", "exit", "dotenv", "sys"]),
         ("config", &["exit", "schedule", "fetch", "sys"]),
-        ("runtime", &["config", "exit", "fetch", "logs", "probe", "schedule", "supervisor", "sys"]),
+        (
+            "runtime",
+            &["config", "control", "exit", "fetch", "logs", "probe", "schedule", "supervisor", "sys"],
+        ),
     ];
     let mut broken = Vec::new();
     for (path, text) in sources() {

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod board;
 pub mod boot;
 pub mod children;
 pub mod clock;

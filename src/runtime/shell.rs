@@ -1,5 +1,6 @@
 //! What every part of the shell shares: the plan, the children, signals, clock, output.
 
+use super::board::Board;
 use super::children::{Children, Gone};
 use super::env::Environment;
 use super::journal;
@@ -38,6 +39,8 @@ pub struct Shell {
     pub children: Children,
     pub signals: Signals,
     pub relays: Relays,
+    /// What others may know of the whole.
+    pub board: Rc<Board>,
     /// While it lives, init's own lines go through the relays' output.
     _journal: journal::Attached,
     /// Users that were looked up, by the text that names them.
@@ -71,6 +74,7 @@ impl Shell {
             environment,
             children: Children::new()?,
             signals,
+            board: Board::new(),
             relays: Relays::new(output, plan.log.max_line),
             _journal: journal,
             identities: HashMap::new(),

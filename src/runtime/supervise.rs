@@ -229,6 +229,7 @@ impl Loop<'_> {
                 }
             }
             Action::StopProbe { id } => self.probes.stop(id),
+            Action::StartLiveness { .. } | Action::StopLiveness { .. } => {}
             Action::SignalOrphans { signal } => {
                 let orphans = self.shell.children.orphans(stop::descendants());
                 if !orphans.is_empty() {

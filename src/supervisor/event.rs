@@ -1,6 +1,6 @@
 //! What the shell tells the core, what the core asks of the shell, and the time both speak of.
 
-use crate::config::plan::{Signal, StopScope};
+use crate::config::plan::{CronPlan, ServicePlan, Signal, StopScope};
 use std::fmt;
 use std::time::Duration;
 
@@ -83,6 +83,47 @@ pub struct SpawnFault {
     pub code: u8,
 }
 
+/// Which instances a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// Every service.
+    All,
+    /// All instances of one service.
+    Unit(u16),
+    /// One instance, or one run of a cron entry.
+    One(Id),
+}
+
+/// What somebody wants of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// Bring it up; one that is FATAL or EXITED too, with its failures forgotten.
+    Start,
+    /// Bring it down and keep it down until [`Verb::Start`].
+    Stop,
+    /// Stop it as its plan says, then start it; one that is down is started.
+    Restart,
+    /// Send the signal to its main process, and nothing else.
+    Signal(Signal),
+}
+
+/// A plan that takes the place of the one that is supervised.
+///
+/// Ids stay what they are: both lists go on, index for index, from those of the plan before. What the new plan lacks stays in its
+/// place and is named as retired; what it adds comes at the end.
+#[derive(Clone, Copy, Debug)]
+pub struct Replan<'a> {
+    pub services: &'a [ServicePlan],
+    /// Services that end, in their own manner, and stay away.
+    pub retired: &'a [u16],
+    /// Services whose processes must be replaced, whatever their reload signal: the command, user, directory or environment changed.
+    pub changed: &'a [u16],
+    pub crons: &'a [CronPlan],
+    /// Entries that are not due any more; their runs end by themselves.
+    pub retired_crons: &'a [u16],
+    pub stop_timeout: Duration,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -100,6 +141,17 @@ pub enum Event {
     GroupEmpty { id: Id },
     /// A readiness probe answered. `ok: false` tells of one attempt; attempts go on until [`Action::StopProbe`].
     Probe { id: Id, ok: bool },
+    /// A liveness probe answered; one attempt. `why` tells of a failure.
+    Live { id: Id, ok: bool, why: Option<String> },
+    /// Somebody wants something of an instance.
+    Ask { target: Target, verb: Verb },
+    /// Somebody wants a run of a cron entry now, whatever its schedule; its overlap rule holds.
+    RunNow { unit: u16 },
+    /// Hold the schedule and send the pause signal to the services that have one. What ends meanwhile of these stays
+    /// down until [`Event::Resume`].
+    Pause,
+    /// Go on after [`Event::Pause`].
+    Resume,
     /// A cron entry is due now.
     CronDue { unit: u16 },
     /// Someone asked the container to stop. The second time hurries, the third kills.
@@ -137,6 +189,13 @@ pub enum Action {
         id: Id,
     },
     StopProbe {
+        id: Id,
+    },
+    /// Probe whether the instance lives, again and again, until [`Action::StopLiveness`].
+    StartLiveness {
+        id: Id,
+    },
+    StopLiveness {
         id: Id,
     },
     /// Count the orphans. Answered at once by [`Event::Orphans`].

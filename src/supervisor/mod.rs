@@ -49,7 +49,7 @@ mod turn;
 mod unit;
 pub mod words;
 
-pub use event::{Action, Event, ExitStatus, Id, Mono, Notice, Severity, SpawnFault};
+pub use event::{Action, Event, ExitStatus, Id, Mono, Notice, Severity, SpawnFault, Target, Verb};
 pub use spec::{State, Want};
 
 use crate::config::plan::{CronPlan, ServicePlan};
@@ -181,6 +181,8 @@ impl Supervisor {
                 }
             }
             Event::Probe { id: Id::Run { .. }, .. } => {}
+            // In work: liveness and requests.
+            Event::Live { .. } | Event::Ask { .. } | Event::RunNow { .. } | Event::Pause | Event::Resume => {}
             Event::CronDue { unit } if self.phase == Phase::Up => {
                 if let Some(cron) = self.crons.get_mut(usize::from(unit)) {
                     cron.due(turn);
