@@ -219,6 +219,21 @@ pub struct ReadyPlan {
     pub timeout: Duration,
     /// After which a service that is still not ready is restarted as failed.
     pub deadline: Duration,
+    /// So many attempts in a row must succeed; at least 1.
+    pub successes: u32,
+}
+
+/// How a service that is RUNNING tells that it still works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LivePlan {
+    pub probe: ProbePlan,
+    pub interval: Duration,
+    /// Of one attempt.
+    pub timeout: Duration,
+    /// So many attempts that fail in a row restart it; at least 1.
+    pub failures: u32,
+    /// So many that succeed in a row make it alive again; at least 1.
+    pub successes: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -272,6 +287,7 @@ pub struct ServicePlan {
     /// What a reload sends to the main process; `None`: a reload restarts the instances one by one.
     pub reload_signal: Option<Signal>,
     pub ready: Option<ReadyPlan>,
+    pub live: Option<LivePlan>,
     pub fpm: Option<FpmPlan>,
     pub log_format: Option<LogFormat>,
     pub on_stall: Option<OnStall>,

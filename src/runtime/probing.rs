@@ -106,6 +106,7 @@ mod tests {
             interval: Duration::from_millis(5),
             timeout: Duration::from_secs(5),
             deadline: Duration::from_secs(60),
+            successes: 1,
         }
     }
 

@@ -63,6 +63,7 @@ pub fn service(
         stop_timeout,
         reload_signal: service.reload_signal.map_or(reload_signal, |at| at.value.0.map(|sig| sig.0)),
         ready,
+        live: None,
         fpm,
         log_format: service.log_format.map(|word| word.0),
         on_stall: service.on_stall.map(|word| word.0),
@@ -214,6 +215,7 @@ fn ready(
         interval: builder.above_zero(given.interval, Duration::from_millis(50)),
         timeout: builder.above_zero(given.timeout, Duration::from_secs(1)),
         deadline: builder.above_zero(given.deadline, Duration::from_secs(30)),
+        successes: 1,
         probe: probe?,
     })
 }

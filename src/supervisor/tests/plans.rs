@@ -39,6 +39,7 @@ pub fn service(name: &str) -> ServicePlan {
         stop_timeout: None,
         reload_signal: None,
         ready: None,
+        live: None,
         fpm: None,
         log_format: None,
         on_stall: None,
@@ -71,7 +72,7 @@ pub fn queue(instances: u16) -> ServicePlan {
 
 pub fn ready(deadline: Duration) -> ReadyPlan {
     let probe = ProbePlan::FastCgi { address: "127.0.0.1:9000".to_owned(), path: "/-/fpm-ping".to_owned() };
-    ReadyPlan { probe, interval: millis(50), timeout: secs(1), deadline }
+    ReadyPlan { probe, interval: millis(50), timeout: secs(1), deadline, successes: 1 }
 }
 
 /// `schedule:run` every minute, side by side up to ten.
