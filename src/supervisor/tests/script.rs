@@ -75,6 +75,8 @@ impl Names {
             Action::KillGroup { id } => format!("kill {}", self.of(*id)),
             Action::StartProbe { id } => format!("probe {}", self.of(*id)),
             Action::StopProbe { id } => format!("unprobe {}", self.of(*id)),
+            Action::StartLiveness { id } => format!("watch {}", self.of(*id)),
+            Action::StopLiveness { id } => format!("unwatch {}", self.of(*id)),
             Action::SignalOrphans { signal } => format!("{signal} orphans"),
             Action::CountOrphans => "count orphans".to_owned(),
             Action::Exit { code } => format!("exit {code}"),

@@ -284,6 +284,7 @@ impl World {
                     process.probed = false;
                 }
             }
+            Action::StartLiveness { .. } | Action::StopLiveness { .. } => {}
             Action::SignalOrphans { signal } => {
                 if signal == Signal::KILL {
                     self.orphans = 0;
