@@ -5,8 +5,10 @@
 //! variables, arguments and sources no more than that they are there.
 
 mod debug;
+mod decrypt;
 
 pub use super::signal::Signal;
+pub use decrypt::{Cipher, DecryptFormat, DecryptPlan, Derivation, Digest, KeySource, Secret};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -122,6 +124,7 @@ pub struct FilePlan {
     pub max_size: u64,
     /// Keys that a dotenv file must define with a value.
     pub require_keys: Vec<String>,
+    pub decrypt: Option<DecryptPlan>,
     /// Endpoint instead of AWS's own (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL).
     pub endpoint: Option<String>,
     pub region: Option<String>,

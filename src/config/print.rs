@@ -12,8 +12,8 @@
 
 use super::expand::is_plain_reference;
 use super::plan::{
-    Backoff, CronPlan, Env, FilePlan, FpmPlan, GiveUp, LogPlan, MigratePlan, Plan, ProbePlan, ReadyPlan,
-    ServicePlan, StepPlan,
+    Backoff, CronPlan, DecryptPlan, Derivation, Env, FilePlan, FpmPlan, GiveUp, KeySource, LogPlan,
+    MigratePlan, Plan, ProbePlan, ReadyPlan, Secret, ServicePlan, StepPlan,
 };
 use super::secret::looks_secret;
 use super::values::{show_duration, show_mode, show_size, show_word};
@@ -167,6 +167,9 @@ fn file(out: &mut Out, file: &FilePlan) {
     out.duration("timeout", file.timeout);
     out.text("max-size", &show_size(file.max_size));
     out.list("require-keys", file.require_keys.iter().map(String::as_str));
+    if let Some(plan) = &file.decrypt {
+        out.line("decrypt", decrypt(plan));
+    }
     if let Some(endpoint) = &file.endpoint {
         out.line("endpoint", quote(endpoint));
     }
@@ -174,6 +177,33 @@ fn file(out: &mut Out, file: &FilePlan) {
     if let Some(path_style) = file.path_style {
         out.line("path-style", path_style);
     }
+}
+
+fn decrypt(plan: &DecryptPlan) -> String {
+    let mut pairs = vec![("format", text(show_word(plan.format))), ("cipher", text(show_word(plan.cipher)))];
+    let source = |env: &'static str, file: &'static str, from: &KeySource| match from {
+        KeySource::Env(name) => (env, text(name)),
+        KeySource::File(path) => (file, text(&path.display().to_string())),
+    };
+    match &plan.secret {
+        Secret::Key { key, iv } => {
+            pairs.push(source("key-env", "key-file", key));
+            pairs.extend(iv.as_ref().map(|iv| source("iv-env", "iv-file", iv)));
+        }
+        Secret::Passphrase { from, digest, derivation } => {
+            pairs.push(source("passphrase-env", "passphrase-file", from));
+            pairs.push(("digest", text(show_word(*digest))));
+            pairs.push(match derivation {
+                Derivation::Pbkdf2 { iterations } => ("iterations", iterations.to_string()),
+                Derivation::OneRound => ("pbkdf2", false.to_string()),
+            });
+        }
+    }
+    if plan.base64 {
+        pairs.push(("base64", true.to_string()));
+    }
+    let pairs: Vec<String> = pairs.into_iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    format!("{{ {} }}", pairs.join(", "))
 }
 
 fn step(out: &mut Out, step: &StepPlan) {

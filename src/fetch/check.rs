@@ -72,6 +72,7 @@ mod tests {
             require_keys: Vec::new(),
             env_keys: vec!["APP_ENV".into(), "NAME".into(), "PLANNED".into()],
             planned_keys: vec!["PLANNED".into()],
+            decrypt: None,
             endpoint: None,
             region: None,
             path_style: None,

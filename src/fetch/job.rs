@@ -4,7 +4,7 @@
 //! line of JSON. Both sides are the same binary, so there is no version to agree on.
 
 use super::error::{FetchError, Kind};
-use crate::config::plan::{FileFormat, FilePlan};
+use crate::config::plan::{DecryptPlan, FileFormat, FilePlan};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub struct Job {
     /// Those of them that the plan sets: their values are not the ones that the child finds in its own environment.
     #[serde(default)]
     pub planned_keys: Vec<String>,
+    #[serde(default)]
+    pub decrypt: Option<DecryptPlan>,
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub path_style: Option<bool>,
@@ -77,6 +79,7 @@ impl Job {
             require_keys: plan.require_keys.clone(),
             env_keys: Vec::new(),
             planned_keys: Vec::new(),
+            decrypt: plan.decrypt.clone(),
             endpoint: plan.endpoint.clone(),
             region: plan.region.clone(),
             path_style: plan.path_style,
@@ -213,6 +216,7 @@ mod tests {
             timeout: Duration::from_secs(20),
             max_size: 1 << 20,
             require_keys: vec!["APP_KEY".into()],
+            decrypt: None,
             endpoint: None,
             region: Some("eu-west-1".into()),
             path_style: None,

@@ -1,9 +1,10 @@
-//! One job from beginning to end: obtain, check, place, report.
+//! One job from beginning to end: obtain, decrypt, check, place, report.
 //!
 //! Everything happens in the order in which it can be undone by nothing: no byte reaches the disk before the whole
 //! content is there and valid.
 
 use super::check::check;
+use super::decrypt::decrypt;
 use super::error::{FetchError, Kind};
 use super::file;
 use super::job::{Job, Origin, Outcome, Report};
@@ -50,6 +51,7 @@ fn attempt(job: &Job, vars: &Vars, start: Instant, trace: &mut Trace) -> Result<
         Err(error) if error.kind == Kind::Missing && !job.required => return Ok(absent(job, error, trace)),
         content => content?,
     };
+    let content = decrypt(content, job, vars, &mut trace.redact)?;
     trace.warnings.extend(check(content.as_slice(), job, vars)?);
     let target = Target { path: job.path.clone(), mode: job.mode, uid: job.uid, gid: job.gid };
     let changed = place(content.as_slice(), &target)?;

@@ -27,8 +27,14 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// `real` is init's own environment, `pass` the names that children get although they are init's secrets.
-    pub fn new(real: impl Iterator<Item = (OsString, OsString)>, pass: &[String], plan: &Env) -> Self {
+    /// `real` is init's own environment, `own` the names of init's secrets that the plan adds to those it always has, `pass`
+    /// the names that children get all the same.
+    pub fn new(
+        real: impl Iterator<Item = (OsString, OsString)>,
+        own: &[&str],
+        pass: &[String],
+        plan: &Env,
+    ) -> Self {
         let passed = |name: &str| {
             pass.iter().any(|wanted| match wanted.strip_suffix('*') {
                 Some(prefix) => name.starts_with(prefix),
@@ -39,7 +45,9 @@ impl Environment {
         let mut withheld = Vec::new();
         for (name, value) in real {
             match name.to_str() {
-                Some(text) if OWN_SECRETS.contains(&text) && !passed(text) => withheld.push(text.to_owned()),
+                Some(text) if (OWN_SECRETS.contains(&text) || own.contains(&text)) && !passed(text) => {
+                    withheld.push(text.to_owned())
+                }
                 _ => {
                     base.insert(name, value);
                 }
@@ -122,20 +130,28 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_encrypted_files_are_withheld_too() {
+        let env = Environment::new(real(), &["AWS_REGION"], &[], &Env::new());
+        assert!(env.get("AWS_REGION").is_none() && env.withheld().contains(&"AWS_REGION".to_owned()));
+        let passed = Environment::new(real(), &["AWS_REGION"], &["AWS_REGION".to_owned()], &Env::new());
+        assert!(passed.get("AWS_REGION").is_some());
+    }
+
+    #[test]
     fn own_secrets_are_withheld_unless_named() {
-        let env = Environment::new(real(), &[], &Env::new());
+        let env = Environment::new(real(), &[], &[], &Env::new());
         assert_eq!(env.withheld(), ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]);
         let child = env.of(None, &Env::new());
         let names: Vec<_> = child.keys().map(|name| name.to_string_lossy().into_owned()).collect();
         assert_eq!(names, ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_REGION", "HOME"]);
-        let env = Environment::new(real(), &["AWS_S*".into()], &Env::new());
+        let env = Environment::new(real(), &[], &["AWS_S*".into()], &Env::new());
         assert!(env.withheld().is_empty());
     }
 
     #[test]
     fn the_plan_wins_over_the_identity_and_the_service_over_both() {
         let plan = Env::from([("HOME".to_owned(), "/plan".to_owned()), ("A".to_owned(), "plan".to_owned())]);
-        let env = Environment::new(real(), &[], &plan);
+        let env = Environment::new(real(), &[], &[], &plan);
         let child = env.of(Some(&www()), &Env::from([("A".to_owned(), "service".to_owned())]));
         let value = |name: &str| child.get(OsStr::new(name)).and_then(|value| value.to_str());
         assert_eq!(
@@ -143,7 +159,7 @@ mod tests {
             (Some("/plan"), Some("www-data"), Some("service"))
         );
         assert_eq!(
-            Environment::new(real(), &[], &Env::new())
+            Environment::new(real(), &[], &[], &Env::new())
                 .of(Some(&www()), &Env::new())
                 .get(OsStr::new("HOME"))
                 .and_then(|v| v.to_str()),

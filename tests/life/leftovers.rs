@@ -88,8 +88,7 @@ fn orphans_are_reaped() {
         // nobody's child.
         eventually("twenty orphans were reaped and only the service is left", PATIENCE, || {
             container.signal("USR1");
-            (container.log().contains("orphans reaped: 20")
-                && procs::descendants(container.pid()).len() == 1)
+            (container.log().contains("orphans reaped: 20") && procs::descendants(container.pid()).len() == 1)
                 .then_some(())
         });
         assert_eq!(container.stop(PATIENCE).0, 0);

@@ -53,6 +53,7 @@ impl Bed {
             require_keys: Vec::new(),
             env_keys: Vec::new(),
             planned_keys: Vec::new(),
+            decrypt: None,
             endpoint: Some(format!("http://{s3}")),
             region: None,
             path_style: None,

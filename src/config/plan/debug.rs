@@ -72,7 +72,7 @@ debug!(Plan {
 } hides { env: Names });
 
 debug!(FilePlan {
-    path format mode owner required timeout max_size require_keys region path_style
+    path format mode owner required timeout max_size require_keys decrypt region path_style
 } hides { source: Scheme endpoint: There });
 
 debug!(StepPlan { name user work_dir timeout verify umask } hides { command: Program env: Names });

@@ -115,6 +115,7 @@ fn file(builder: &mut Builder<'_>, file: &File, source: String, path: std::path:
         timeout: builder.above_zero(file.timeout.clone(), FETCH_TIMEOUT),
         max_size,
         require_keys: file.require_keys.iter().flatten().map(|key| key.value.clone()).collect(),
+        decrypt: super::decrypt::decrypt(builder, file.decrypt.clone()),
         endpoint: file.endpoint.as_ref().map(|at| at.value.clone()),
         region: file.region.clone(),
         path_style: file.path_style,

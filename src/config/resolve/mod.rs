@@ -5,6 +5,7 @@
 
 mod build;
 mod check;
+mod decrypt;
 mod entries;
 mod graph;
 mod merge;

@@ -4,8 +4,10 @@
 //! them by a test, which also proves each `default` named here. Every key is optional to serde, since layers are
 //! partial; what is required is checked in [`super::resolve()`].
 
+mod decrypt;
 mod service;
 
+pub use decrypt::Decrypt;
 pub use service::{Backoff, Cron, Fpm, GiveUp, Ready, Service};
 
 use super::plan::{FileFormat, LogFormat, LogLevel, OnStall, Verify};
@@ -134,6 +136,8 @@ pub struct File {
     /// Keys that a dotenv file must define, and not as empty.
     #[cfg_attr(test, schemars(extend("default" = [], "examples" = [["APP_KEY", "DB_HOST"]])))]
     pub require_keys: Option<Vec<At<String>>>,
+    /// How it is decrypted; `"none"`: it is not encrypted.
+    pub decrypt: Option<At<Maybe<Decrypt>>>,
     /// Another S3 endpoint than AWS's own. Not given: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`.
     #[cfg_attr(test, schemars(extend("examples" = ["https://minio.internal:9000"])))]
     pub endpoint: Option<At<String>>,

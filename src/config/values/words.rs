@@ -1,7 +1,8 @@
 //! Values that are one of a few words, with what each word means.
 
 use crate::config::plan::{
-    FileFormat, LogFormat, LogLevel, OnStall, Overlap, Restart, StopScope, Then, Verify,
+    Cipher, DecryptFormat, Digest, FileFormat, LogFormat, LogLevel, OnStall, Overlap, Restart, StopScope,
+    Then, Verify,
 };
 use crate::config::suggest;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
@@ -84,6 +85,33 @@ words!(
     "file format",
     ("dotenv", Self::Dotenv, "checked with phpdotenv's own grammar"),
     ("raw", Self::Raw, "taken as it is"),
+);
+words!(
+    DecryptFormat,
+    "encrypted format",
+    ("laravel", Self::Laravel, "`artisan env:encrypt`, with or without `--readable`"),
+    (
+        "laravel-if-encrypted",
+        Self::LaravelIfEncrypted,
+        "as `laravel` where the file is so encrypted; any other is taken as it is"
+    ),
+    ("openssl", Self::Openssl, "`openssl enc`"),
+);
+words!(
+    Cipher,
+    "cipher",
+    ("aes-128-cbc", Self::Aes128Cbc, "AES, key of 16 bytes"),
+    ("aes-256-cbc", Self::Aes256Cbc, "AES, key of 32 bytes"),
+    ("aes-128-gcm", Self::Aes128Gcm, "AES with a tag, key of 16 bytes; Laravel only"),
+    ("aes-256-gcm", Self::Aes256Gcm, "AES with a tag, key of 32 bytes; Laravel only"),
+    ("des3", Self::Des3, "3DES, key of 24 bytes; openssl only"),
+);
+words!(
+    Digest,
+    "digest",
+    ("md5", Self::Md5, "the default of openssl before 1.1"),
+    ("sha256", Self::Sha256, "the default of openssl"),
+    ("sha512", Self::Sha512, "`-md sha512`"),
 );
 words!(
     Verify,

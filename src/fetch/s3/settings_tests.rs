@@ -19,6 +19,7 @@ fn job() -> Job {
         require_keys: Vec::new(),
         env_keys: Vec::new(),
         planned_keys: Vec::new(),
+        decrypt: None,
         endpoint: None,
         region: None,
         path_style: None,
