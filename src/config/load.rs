@@ -19,6 +19,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("laravel", include_str!("../../config/laravel.toml")),
     ("wordpress", include_str!("../../config/wordpress.toml")),
     ("php", include_str!("../../config/php.toml")),
+    ("nginx", include_str!("../../config/nginx.toml")),
 ];
 
 /// The JSON Schema of the configuration, for editors.

@@ -102,6 +102,8 @@ pub struct LogPlan {
 pub enum FileFormat {
     /// phpdotenv's grammar.
     Dotenv,
+    /// Certificates and keys.
+    Pem,
     #[default]
     Raw,
 }

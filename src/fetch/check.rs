@@ -16,6 +16,10 @@ pub fn check(bytes: &[u8], job: &Job, vars: &Vars) -> Result<Vec<String>, FetchE
     match job.format {
         Format::Raw if bytes.is_empty() => Ok(vec!["the file is empty".to_owned()]),
         Format::Raw => Ok(Vec::new()),
+        Format::Pem => super::pem::check(bytes).map(|()| Vec::new()).map_err(|why| {
+            FetchError::new(Kind::Invalid, format!("cannot accept {}: {why}", job.source))
+                .hint(format!("nothing was written: an earlier {} is as it was", job.path.display()))
+        }),
         Format::Dotenv if bytes.iter().all(u8::is_ascii_whitespace) && !job.required => {
             Ok(vec!["the file is empty".to_owned()])
         }

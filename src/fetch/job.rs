@@ -56,6 +56,7 @@ pub struct Job {
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     Dotenv,
+    Pem,
     Raw,
 }
 
@@ -68,6 +69,7 @@ impl Job {
             path: plan.path.clone(),
             format: match plan.format {
                 FileFormat::Dotenv => Format::Dotenv,
+                FileFormat::Pem => Format::Pem,
                 FileFormat::Raw => Format::Raw,
             },
             mode: plan.mode,

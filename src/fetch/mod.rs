@@ -26,11 +26,13 @@ mod decrypt;
 pub mod error;
 pub mod file;
 pub mod job;
+mod pem;
 pub mod place;
 pub mod run;
 #[cfg(feature = "s3")]
 pub mod s3;
 pub mod secret;
+mod self_signed;
 pub mod source;
 pub mod vars;
 

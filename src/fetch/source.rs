@@ -2,8 +2,8 @@
 //!
 //! `s3://bucket/key[?versionId=ID]`, `arn:aws:s3:::bucket/key` (the syntax of ECS's `environmentFiles`), an object
 //! behind an access point (`arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/object/KEY`, also `s3://ARN/KEY` as aws-cli takes
-//! it), `file:///path` and plain absolute paths. Keys are taken as they are written: S3 keys are arbitrary text and no
-//! tool decodes `%20` in an `s3://` address.
+//! it), `file:///path` and plain absolute paths; and `self-signed:NAME[,NAME…]`, which is made and not fetched. Keys
+//! are taken as they are written: S3 keys are arbitrary text and no tool decodes `%20` in an `s3://` address.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,6 +14,8 @@ pub enum Source {
     S3(Object),
     /// An absolute path.
     File(PathBuf),
+    /// A certificate for these names, and its key.
+    SelfSigned(Vec<String>),
 }
 
 /// One object in S3.
@@ -66,6 +68,10 @@ pub enum SourceError {
         source: String,
         why: &'static str,
     },
+    /// A name that is none.
+    Name {
+        source: String,
+    },
     /// An S3 source in a build without the feature.
     NoS3 {
         source: String,
@@ -104,6 +110,11 @@ impl fmt::Display for SourceError {
                 "cannot read source \"{source}\": unknown parameter \"{parameter}\"; only versionId=ID may follow the question mark"
             ),
             Self::Arn { source, why } => write!(f, "cannot read source \"{source}\": the ARN {why}"),
+            Self::Name { source } => write!(
+                f,
+                "cannot read source \"{source}\": write self-signed: and the names of the certificate, with commas between them, \
+                 such as self-signed:localhost,127.0.0.1"
+            ),
             Self::NoS3 { source } => write!(
                 f,
                 "cannot read source \"{source}\": this init was built without the feature \"s3\"; use the default build or a file"
@@ -119,6 +130,7 @@ impl fmt::Display for Source {
         match self {
             Self::S3(object) => object.fmt(f),
             Self::File(path) => path.display().fmt(f),
+            Self::SelfSigned(names) => write!(f, "self-signed:{}", names.join(",")),
         }
     }
 }
@@ -163,6 +175,8 @@ impl Source {
             Self::S3(arn(source, source)?)
         } else if let Some(rest) = strip_scheme(source, "file://") {
             return file(source, rest);
+        } else if let Some(rest) = strip_scheme(source, "self-signed:") {
+            return self_signed(source, rest);
         } else if source.starts_with('/') {
             return Ok(Self::File(PathBuf::from(source)));
         } else {
@@ -216,6 +230,18 @@ fn file(source: &str, rest: &str) -> Result<Source, SourceError> {
         return Err(SourceError::FileHost { source: source.to_owned(), host });
     }
     Ok(Source::File(PathBuf::from(path)))
+}
+
+fn self_signed(source: &str, rest: &str) -> Result<Source, SourceError> {
+    names(rest).map(Source::SelfSigned).ok_or_else(|| SourceError::Name { source: source.to_owned() })
+}
+
+/// The names of a certificate, host names and addresses, with commas between them.
+pub fn names(text: &str) -> Option<Vec<String>> {
+    let part = |c: char| c.is_ascii_alphanumeric() || "-.:*_".contains(c);
+    let fits = |name: &str| !name.is_empty() && name.len() <= 253 && name.chars().all(part);
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    names.iter().all(|name| fits(name)).then_some(names)
 }
 
 fn s3(source: &str, rest: &str) -> Result<Object, SourceError> {

@@ -3,7 +3,7 @@ use super::*;
 fn path(text: &str) -> PathBuf {
     match Source::parse(text).unwrap() {
         Source::File(path) => path,
-        Source::S3(object) => panic!("{object}"),
+        other => panic!("{other}"),
     }
 }
 
@@ -17,6 +17,24 @@ fn files() {
     assert_eq!(path("file:///etc/app/.env"), PathBuf::from("/etc/app/.env"));
     assert_eq!(path("FILE://localhost/etc/x"), PathBuf::from("/etc/x"));
     assert_eq!(path("  /etc/x "), PathBuf::from("/etc/x"));
+}
+
+#[test]
+fn names_of_a_self_signed_certificate() {
+    let names = |text: &str| match Source::parse(text) {
+        Ok(Source::SelfSigned(names)) => names.join(" "),
+        other => format!("{other:?}"),
+    };
+    assert_eq!(names("self-signed:localhost"), "localhost");
+    assert_eq!(
+        names("self-signed:example.com, *.example.com,127.0.0.1,::1"),
+        "example.com *.example.com 127.0.0.1 ::1"
+    );
+    for text in
+        ["self-signed:", "self-signed:a,,b", "self-signed:a b", "self-signed:a\nb", "self-signed:/etc/x"]
+    {
+        assert!(message(text).contains("write self-signed:"), "{text}");
+    }
 }
 
 #[test]
@@ -49,7 +67,7 @@ mod s3 {
     fn object(text: &str) -> Object {
         match Source::parse(text).unwrap() {
             Source::S3(object) => object,
-            Source::File(path) => panic!("{}", path.display()),
+            other => panic!("{other}"),
         }
     }
 

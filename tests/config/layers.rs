@@ -55,6 +55,12 @@ fn every_preset_loads_alone() {
     for (name, _) in PRESETS {
         let plan = plan(&format!("preset = '{name}'"));
         assert_eq!(plan.preset, *name);
+        if *name == "nginx" {
+            let nginx = service(&plan, "nginx");
+            assert!(nginx.essential && nginx.reload_signal == Some(Signal::HUP));
+            assert_eq!(plan.files.len(), 2);
+            continue;
+        }
         let fpm = service(&plan, "php-fpm");
         assert!(fpm.essential);
         assert_eq!(fpm.user.as_deref(), Some("root"));

@@ -9,6 +9,7 @@
 //! | `stop`, `order`, `runs` | stops: budgets, second and third signals, order, readiness, roles; cron runs |
 //! | `leftovers` | what left its group or lost its parent |
 //! | `output` | lines, pipes, stalls, closed and odd streams |
+//! | `tls` | the preset "nginx" with a real nginx |
 //! | `idle`, `user` | no wake-ups; any uid, and no directory to write |
 
 #![allow(
@@ -36,4 +37,5 @@ mod queue;
 mod reasons;
 mod runs;
 mod stop;
+mod tls;
 mod user;

@@ -75,6 +75,12 @@ pub fn source(source: &str) -> Option<String> {
         return (!fine)
             .then(|| "a file source has three slashes and an absolute path: file:///path".to_owned());
     }
+    if let Some(names) = source.strip_prefix("self-signed:") {
+        let fine = crate::fetch::source::names(names).is_some();
+        return (!fine).then(|| {
+            "a self-signed certificate has names, with commas between them: self-signed:localhost".to_owned()
+        });
+    }
     if source.contains("://") {
         return Some(format!("sources of this kind are not known: {KNOWN}"));
     }
@@ -115,6 +121,7 @@ mod tests {
             "arn:aws-cn:s3:::b/k",
             "file:///etc/x",
             "/etc/x",
+            "self-signed:localhost,*.example.com",
         ] {
             assert_eq!(source(text), None, "{text}");
         }
@@ -130,6 +137,8 @@ mod tests {
             "s3:/b/k",
             "https://x/y",
             "x/",
+            "self-signed:",
+            "self-signed:a b",
         ] {
             assert!(source(text).is_some(), "{text}");
         }

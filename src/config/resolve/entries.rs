@@ -91,7 +91,7 @@ fn file(builder: &mut Builder<'_>, file: &File, source: String, path: std::path:
         );
     }
     if let Some(keys) =
-        file.require_keys.as_ref().filter(|keys| !keys.is_empty() && format == FileFormat::Raw)
+        file.require_keys.as_ref().filter(|keys| !keys.is_empty() && format != FileFormat::Dotenv)
     {
         let loc = keys.first().map_or(Default::default(), |key| key.loc);
         builder.error(loc, "require-keys is for files with format = \"dotenv\"");

@@ -27,7 +27,7 @@ use serde::Deserialize;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Config {
-    /// What is under this file: `laravel`, `wordpress`, `php` or `none`. Chosen by the directory when it is not
+    /// What is under this file: `laravel`, `wordpress`, `php`, `nginx` or `none`. Chosen by the directory when it is not
     /// given: `artisan` means laravel, `wp-config.php` or `wp-load.php` wordpress, anything else php.
     #[cfg_attr(test, schemars(extend("examples" = ["none"])))]
     pub preset: Option<At<String>>,
@@ -108,8 +108,9 @@ pub struct File {
     /// `false` leaves the entry out.
     #[cfg_attr(test, schemars(extend("default" = true)))]
     pub enabled: Option<bool>,
-    /// `s3://bucket/key[?versionId=…]`, `arn:aws:s3:::bucket/key`, `file:///path` or an absolute path. An entry
-    /// whose source expands to nothing is left out.
+    /// `s3://bucket/key[?versionId=…]`, `arn:aws:s3:::bucket/key`, `file:///path` or an absolute path; or
+    /// `self-signed:NAME,…`, a certificate and its key made here, in one file. An entry whose source expands to
+    /// nothing is left out.
     #[cfg_attr(test, schemars(extend("examples" = ["s3://example-config/production/.env"])))]
     pub source: Option<At<String>>,
     /// Where it is put; relative to `state-dir`.

@@ -84,6 +84,7 @@ words!(
     FileFormat,
     "file format",
     ("dotenv", Self::Dotenv, "checked with phpdotenv's own grammar"),
+    ("pem", Self::Pem, "certificates and keys: one block or more, each whole"),
     ("raw", Self::Raw, "taken as it is"),
 );
 words!(

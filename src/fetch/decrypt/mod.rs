@@ -88,7 +88,7 @@ fn body(content: &Content, plan: &DecryptPlan) -> Result<Content, Failure> {
 }
 
 /// The bytes that base64, in lines or not, stands for.
-fn from_base64(text: &[u8]) -> Option<Content> {
+pub fn from_base64(text: &[u8]) -> Option<Content> {
     let packed = Content::new(text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect());
     STANDARD.decode(packed.as_slice()).ok().map(Content::new)
 }

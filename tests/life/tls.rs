@@ -1,0 +1,109 @@
+//! The preset "nginx": a certificate that is made at boot, or fetched, served by a real nginx.
+
+use crate::container::{Container, NEEDS, PATIENCE, Place};
+use crate::support::{eventually, need};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
+
+const CONF: &str = "\
+pid @DIR/nginx.pid;
+error_log stderr notice;
+events {}
+http {
+    access_log off;
+    client_body_temp_path @DIR/body; proxy_temp_path @DIR/proxy; fastcgi_temp_path @DIR/fastcgi;
+    uwsgi_temp_path @DIR/uwsgi; scgi_temp_path @DIR/scgi;
+    server {
+        listen unix:@DIR/tls.sock ssl;
+        ssl_certificate @DIR/state/tls/cert.pem;
+        ssl_certificate_key @DIR/state/tls/key.pem;
+        return 200 'served over TLS';
+    }
+}
+";
+
+fn nginx(place: Place, env: &[(&str, &str)]) -> Container {
+    let config = r#"
+        [service.nginx]
+        command = ["nginx", "-c", "@DIR/nginx.conf", "-g", "daemon off;"]
+        ready = { unix = "@DIR/tls.sock" }
+        "#;
+    let container = Container::new(config).script("nginx.conf", CONF).arguments(&["--preset", "nginx"]);
+    env.iter().fold(container.place(place), |container, (name, value)| container.env(name, value))
+}
+
+/// The body of an answer, and the names in the certificate.
+fn ask(container: &Container) -> (String, String) {
+    let socket = container.file("tls.sock").display().to_string();
+    let answer = eventually("nginx answers over TLS", PATIENCE, || {
+        let output = Command::new("curl")
+            .args([
+                "--silent",
+                "--insecure",
+                "--max-time",
+                "5",
+                "--unix-socket",
+                &socket,
+                "https://localhost/",
+            ])
+            .output()
+            .unwrap();
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    });
+    let certificate = container.file("state/tls/cert.pem");
+    let names = Command::new("openssl")
+        .args(["x509", "-noout", "-ext", "subjectAltName", "-in"])
+        .arg(certificate)
+        .output();
+    (answer, String::from_utf8_lossy(&names.unwrap().stdout).into_owned())
+}
+
+#[test]
+fn nginx_serves_with_a_pair_that_was_made_at_boot_and_kept_at_the_next() {
+    if !need(&[NEEDS, &["nginx", "curl", "openssl"]].concat()) {
+        return;
+    }
+    let mut container = nginx(Place::Pid1, &[("TLS_NAMES", "example.test,127.0.0.1")]).start();
+    let (answer, names) = ask(&container);
+    assert_eq!(answer, "served over TLS");
+    assert!(names.contains("DNS:example.test") && names.contains("IP Address:127.0.0.1"), "{names}");
+    let pair = container.file("state/tls/key.pem");
+    assert_eq!((fs::metadata(&pair).unwrap().uid(), fs::metadata(&pair).unwrap().mode() & 0o777), (0, 0o400));
+    let first = fs::read(&pair).unwrap();
+    assert_eq!(container.stop(PATIENCE).0, 0);
+    assert!(!container.log().contains("PRIVATE KEY"));
+    let mut container = container.start();
+    ask(&container);
+    assert_eq!(fs::read(&pair).unwrap(), first, "the volume's pair is still good");
+    assert_eq!(container.stop(PATIENCE).0, 0);
+}
+
+#[test]
+fn a_given_pair_is_served_and_a_page_in_its_place_is_refused() {
+    if !need(&[NEEDS, &["nginx", "curl", "openssl"]].concat()) {
+        return;
+    }
+    let container = nginx(Place::Subreaper, &[]);
+    let (key, certificate) = (container.file("given-key.pem"), container.file("given-cert.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=given.test"])
+        .args(["-addext", "subjectAltName=DNS:given.test", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
+    let mut container =
+        container.env("TLS_CERTIFICATE_SOURCE", &certificate).env("TLS_KEY_SOURCE", &key).start();
+    let (answer, names) = ask(&container);
+    assert!(answer == "served over TLS" && names.contains("DNS:given.test"), "{names}");
+    assert_eq!(container.stop(PATIENCE).0, 0);
+    let mut refused = nginx(Place::Subreaper, &[("TLS_CERTIFICATE_SOURCE", "/etc/passwd")]).start();
+    assert_eq!(refused.wait(PATIENCE), 65);
+    assert!(
+        refused.log().contains("cannot accept /etc/passwd: it holds no block that begins with -----BEGIN")
+    );
+}
