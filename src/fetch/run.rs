@@ -88,7 +88,7 @@ fn obtain(
             trace.attempts = 1;
             file::read(path, job.max_size).map(Content::new)
         }
-        Source::SelfSigned(names) => super::self_signed::pair(names, &job.path, std::time::SystemTime::now()),
+        Source::SelfSigned(names) => super::self_signed::pair(names, &job.path),
         #[cfg(feature = "s3")]
         Source::S3(object) => super::s3::fetch(object, job, vars, deadline, trace),
         #[cfg(not(feature = "s3"))]

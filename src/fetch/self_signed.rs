@@ -20,7 +20,16 @@ const MAX_SIZE: u64 = 64 * 1024;
 ///
 /// # Errors
 /// [`Kind::Setting`] for a name that no certificate can hold.
-pub fn pair(names: &[String], path: &Path, now: SystemTime) -> Result<Content, FetchError> {
+pub fn pair(names: &[String], path: &Path) -> Result<Content, FetchError> {
+    pair_at(names, path, now())
+}
+
+fn now() -> SystemTime {
+    let wall = u64::try_from(crate::sys::clock::wall()).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_nanos(wall)
+}
+
+fn pair_at(names: &[String], path: &Path, now: SystemTime) -> Result<Content, FetchError> {
     let heading = format!("# self-signed by init for {}\n", names.join(","));
     if let Some(earlier) = earlier(path, &heading, now) {
         return Ok(earlier);
@@ -67,20 +76,20 @@ mod tests {
     fn a_pair_is_kept_while_it_is_young_and_for_the_same_names() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pair.pem");
-        let now = SystemTime::now();
-        let first = pair(&names(&["localhost", "127.0.0.1"]), &path, now).unwrap();
+        let now = super::now();
+        let first = pair_at(&names(&["localhost", "127.0.0.1"]), &path, now).unwrap();
         std::fs::write(&path, first.as_slice()).unwrap();
-        let again = pair(&names(&["localhost", "127.0.0.1"]), &path, now).unwrap();
+        let again = pair_at(&names(&["localhost", "127.0.0.1"]), &path, now).unwrap();
         assert_eq!(first.as_slice(), again.as_slice());
-        let other = pair(&names(&["example.com"]), &path, now).unwrap();
+        let other = pair_at(&names(&["example.com"]), &path, now).unwrap();
         assert_ne!(first.as_slice(), other.as_slice());
-        let late = pair(&names(&["localhost", "127.0.0.1"]), &path, now + RENEW_AFTER * 2).unwrap();
+        let late = pair_at(&names(&["localhost", "127.0.0.1"]), &path, now + RENEW_AFTER * 2).unwrap();
         assert_ne!(first.as_slice(), late.as_slice());
     }
 
     #[test]
     fn a_name_that_no_certificate_can_hold_is_refused() {
-        let error = pair(&names(&["münchen"]), Path::new("/none"), SystemTime::now()).err().unwrap();
+        let error = pair_at(&names(&["münchen"]), Path::new("/none"), now()).err().unwrap();
         assert_eq!(error.kind, Kind::Setting);
         assert!(error.message.contains("münchen"), "{error}");
     }
