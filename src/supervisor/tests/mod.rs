@@ -8,6 +8,7 @@ mod order;
 pub(super) mod plans;
 
 mod properties;
+mod random;
 mod replans;
 mod restarts;
 mod runs;
