@@ -27,6 +27,9 @@ Validates the configuration and says what would run, without doing any of it.
   --print-schema       print the JSON Schema of the configuration, for editors
 
 exit codes: 0 it is valid, 78 it is not, 64 the command line is wrong
+
+example:
+  $ init check --config init.toml --print-config
 ";
 
 /// What is to be done.

@@ -3,6 +3,10 @@
 //! | file | what |
 //! |---|---|
 //! | [`protocol`] | PURE: what is said, one JSON object a line |
+//! | [`client`] | asks and reads, under a time limit, whatever is at the other end |
 #![forbid(unsafe_code)]
 
+pub mod client;
+#[cfg(test)]
+mod client_tests;
 pub mod protocol;

@@ -12,6 +12,7 @@
 //! | [`fd`] | pipes, what a child inherits, file system names |
 //! | [`fd_out`] | the container's log: private re-openings, writes that never block |
 //! | [`tty`] | the terminal of a one-off command |
+//! | [`local`] | the client's end of a unix socket, under a time limit |
 //! | [`capabilities`] | which of root's powers init lacks |
 //! | [`cgroup`] | the kernel's count of out-of-memory kills |
 //! | [`files`] | probing, making and placing files as another user, safely |
@@ -32,6 +33,7 @@ pub mod fd_out;
 pub mod files;
 pub mod group;
 pub mod init;
+pub mod local;
 pub mod memory;
 pub mod proc;
 pub mod reap;
