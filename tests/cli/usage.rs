@@ -33,6 +33,7 @@ fn every_command_has_a_help_on_stdout() {
         (&["check", "-h"], &["--print-config"]),
         (&["cron", "--help"], &["--tz ZONE", "--from TIME"]),
         (&["cron", "-h"], &["--tz ZONE"]),
+        (&["doctor", "--help"], &["--json", "--quiet", "docker exec", "exit codes"]),
         (&["help", "signals"], &["TERM INT QUIT WINCH PWR", "USR1"]),
         (&["help", "exit-codes"], &["124", "configuration invalid"]),
     ] {
@@ -79,6 +80,7 @@ fn a_wrong_command_line_is_64_and_says_what_to_do() {
             &["check", "--print-preset", "symfony"],
             &["there is no preset \"symfony\"", "laravel, wordpress, php"],
         ),
+        (&["doctor", "now"], &["now", "usage: init doctor"]),
         (&["cron"], &["expression is missing", "init cron --help"]),
         (&["cron", "* * * *"], &["* * * *"]),
         (&["cron", "61 * * * *"], &["61", "^^"]),
