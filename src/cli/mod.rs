@@ -9,6 +9,7 @@ pub mod check;
 pub mod completions;
 pub mod control;
 pub mod cron;
+pub mod doctor;
 pub mod fetch;
 pub mod health;
 pub mod help;
@@ -54,6 +55,7 @@ fn dispatch(args: Vec<OsString>) -> u8 {
     match first {
         "check" => check::run(rest, &env, &mut out, &mut err),
         "cron" => cron::run(rest, &mut out, &mut err, jiff::Timestamp::now()),
+        "doctor" => doctor::run(rest, &env, &mut out, &mut err),
         "fetch" => {
             crate::sys::init::keep_secrets();
             fetch::run(io::stdin().lock(), &mut out)

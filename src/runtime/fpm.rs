@@ -46,6 +46,8 @@ pub struct Scan {
     pub listens: BTreeMap<String, String>,
     /// `process_control_timeout` as the image sets it, as written.
     pub process_control_timeout: Option<String>,
+    /// `error_log` as the image sets it.
+    pub error_log: Option<String>,
 }
 
 /// The first main configuration that exists of the places where images keep it: the official image, Debian, Alpine,
@@ -86,6 +88,7 @@ fn scan_file(path: &Path, found: &mut Scan, section: &mut String, depth: u8) {
         let value = value.split(';').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
         match key.trim() {
             "process_control_timeout" => found.process_control_timeout = Some(value.to_owned()),
+            "error_log" => found.error_log = Some(value.to_owned()),
             "listen" => {
                 found.listens.insert(section.clone(), value.to_owned());
             }

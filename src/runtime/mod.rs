@@ -16,6 +16,7 @@ pub mod env;
 pub mod fault;
 pub mod fetching;
 pub mod fpm;
+pub mod inspect;
 pub mod journal;
 pub mod launch;
 pub mod migrate;
