@@ -121,12 +121,15 @@ fn pause(
     for (loc, given) in [pause, resume].into_iter().flatten() {
         // 19 is STOP.
         if given == Signal::KILL || given.number() == 19 {
-            let text = format!("{given} cannot be caught: name a signal that the program handles, such as USR2");
+            let text =
+                format!("{given} cannot be caught: name a signal that the program handles, such as USR2");
             builder.error(loc, text);
         }
     }
     match (pause, resume) {
-        (Some((loc, _)), None) => builder.error(loc, "pause-signal needs resume-signal: say what ends the pause"),
+        (Some((loc, _)), None) => {
+            builder.error(loc, "pause-signal needs resume-signal: say what ends the pause")
+        }
         (None, Some((loc, _))) => builder.error(loc, "resume-signal needs pause-signal: nothing pauses it"),
         _ => {}
     }
