@@ -76,6 +76,8 @@ fn random_service(luck: &mut Luck, index: u64, count: u64) -> ServicePlan {
         let chosen = (0..luck.below(3)).map(|_| format!("s{}", luck.below(count + 1)));
         chosen.collect::<Vec<_>>()
     };
+    let threshold = |luck: &mut Luck| u32::try_from(luck.below(4)).unwrap();
+    let pausable = luck.one_in(3);
     let then = luck.pick(&[Then::Exit, Then::Stay]);
     let limit = GiveUp { restarts: u32::try_from(luck.below(4)).unwrap(), within: luck.span(), then };
     ServicePlan {
@@ -99,7 +101,15 @@ fn random_service(luck: &mut Luck, index: u64, count: u64) -> ServicePlan {
         stop_scope: luck.pick(&[StopScope::Main, StopScope::Group]),
         stop_timeout: luck.one_in(2).then(|| luck.span()),
         reload_signal: luck.one_in(3).then_some(Signal::USR2),
-        ready: luck.one_in(2).then(|| ready(luck.span())),
+        reload_timeout: luck.span(),
+        pause_signal: pausable.then_some(Signal::USR2),
+        resume_signal: Signal::from_number(18).filter(|_| pausable),
+        ready: luck.one_in(2).then(|| ReadyPlan { successes: threshold(luck), ..ready(luck.span()) }),
+        live: luck.one_in(3).then(|| LivePlan {
+            failures: threshold(luck),
+            successes: threshold(luck),
+            ..super::plans::live()
+        }),
         ..service(&format!("s{index}"))
     }
 }
@@ -131,8 +141,65 @@ fn random_behaviour(luck: &mut Luck) -> Behaviour {
         obeys_after: (!luck.one_in(4)).then(|| luck.span()),
         leaves: luck.one_in(3).then(|| luck.one_in(2).then(|| luck.span())),
         heirs_obey: luck.one_in(2),
+        sick_after: luck.one_in(4).then(|| luck.span()),
         immortal: false,
     }
+}
+
+/// What somebody may ask for, of whatever there may be.
+fn random_request(luck: &mut Luck) -> Event {
+    let unit = u16::try_from(luck.below(6)).unwrap();
+    let target = match luck.below(6) {
+        0 => Target::All,
+        1 | 2 => Target::Unit(unit),
+        3 | 4 => Target::One(Id::Service { unit, instance: u16::try_from(luck.below(4)).unwrap() }),
+        _ => Target::One(Id::Run { unit, run: u32::try_from(luck.below(4)).unwrap() }),
+    };
+    let signal = Signal::from_number(10).unwrap();
+    match luck.below(10) {
+        0..=2 => Event::Ask { target, verb: Verb::Stop },
+        3 | 4 => Event::Ask { target, verb: Verb::Start },
+        5 => Event::Ask { target, verb: Verb::Restart },
+        6 => Event::Ask { target, verb: Verb::Signal(luck.pick(&[signal, Signal::TERM, Signal::KILL])) },
+        7 => Event::Pause,
+        8 => Event::Resume,
+        _ => Event::RunNow { unit },
+    }
+}
+
+/// Another plan: some services gone, changed or of another size, some back, some new.
+fn random_replan(luck: &mut Luck, world: &mut World, make: fn(&mut Luck, u64, u64) -> ServicePlan) {
+    let mut services = world.services.clone();
+    let mut retired = world.retired.clone();
+    let mut changed = Vec::new();
+    for (service, unit) in services.iter_mut().zip(0_u16..) {
+        match luck.below(8) {
+            0 => {
+                retired.insert(unit);
+            }
+            1 => {
+                retired.remove(&unit);
+            }
+            2 => changed.push(unit),
+            3 => {
+                changed.push(unit);
+                *service = make(luck, u64::from(unit), 4);
+            }
+            4 => *service = ServicePlan { instances: service.instances, ..make(luck, u64::from(unit), 4) },
+            5 => service.instances = u16::try_from(luck.below(4)).unwrap(),
+            _ => {}
+        }
+    }
+    if services.len() < 6 && luck.one_in(2) {
+        services.push(make(luck, services.len() as u64, 5));
+    }
+    let mut crons = world.crons.clone();
+    if crons.len() < 3 && luck.one_in(4) {
+        crons.push(cron(&format!("c{}", crons.len())));
+    }
+    let retired_crons: Vec<u16> = (0_u16..).take(crons.len()).filter(|_| luck.one_in(4)).collect();
+    changed.retain(|unit| !retired.contains(unit));
+    world.replan(services, crons, retired, &changed, &retired_crons);
 }
 
 fn live(seed: u64) {
@@ -151,16 +218,24 @@ fn live(seed: u64) {
     };
     let mut world = World::new(&services, &crons, budget, seed, Box::new(behave));
     world.tell(Event::Boot);
-    for _ in 0..luck.below(12) {
+    for _ in 0..luck.below(16) {
         let delay = luck.span();
-        let event = match luck.below(8) {
+        let event = match luck.below(12) {
             0 => Event::Reload,
             1 if luck.one_in(3) => Event::Stop,
+            2..=6 => random_request(&mut luck),
             _ => Event::CronDue { unit: u16::try_from(luck.below(3)).unwrap() },
         };
         world.at(delay, event);
     }
     world.run_for(millis(luck.below(20_000)));
+    for _ in 0..luck.below(3) {
+        if world.exit.is_none() {
+            random_replan(&mut luck, &mut world, random_service);
+        }
+        let wait = luck.span().min(secs(60));
+        world.run_for(wait);
+    }
     for _ in 0..luck.below(4) {
         if world.exit.is_none() {
             world.tell(Event::Stop);
@@ -182,6 +257,81 @@ fn live(seed: u64) {
 #[test]
 fn random_lives_keep_every_promise() {
     all(live);
+}
+
+/// A service that comes up sooner or later, whatever people do.
+fn decent_service(luck: &mut Luck, index: u64, count: u64) -> ServicePlan {
+    let plan = random_service(luck, index, count);
+    ServicePlan {
+        restart: Restart::Always,
+        give_up: None,
+        essential: false,
+        reload_timeout: plan.reload_timeout.min(secs(100)),
+        start_grace: plan.start_grace.min(secs(5)),
+        stagger: plan.stagger.min(secs(5)),
+        ready: plan.ready.map(|ready| ReadyPlan { deadline: secs(30), ..ready }),
+        backoff: service("s").backoff,
+        ..plan
+    }
+}
+
+/// Processes that come up, stay up, and end when they are told, in the end by KILL.
+fn decent(seed: u64) {
+    let mut luck = Luck::new(seed);
+    let count = luck.below(4);
+    let services: Vec<ServicePlan> =
+        (0..count).map(|index| decent_service(&mut luck, index, count)).collect();
+    let mut fate = Luck::new(seed ^ 0xFA7E);
+    let behave = move |_: Id, start: u32| Behaviour {
+        ready_after: Some(fate.span().min(secs(10))),
+        obeys_after: (!fate.one_in(4)).then(|| fate.span()),
+        leaves: fate.one_in(4).then_some(None),
+        heirs_obey: fate.one_in(2),
+        sick_after: (start < 3 && fate.one_in(3)).then(|| fate.span()),
+        ..Behaviour::default()
+    };
+    // An entry keeps the container when every service is gone.
+    let mut world = World::new(&services, &[cron("keep")], secs(25), seed, Box::new(behave));
+    world.tell(Event::Boot);
+    for _ in 0..luck.below(12) {
+        match luck.below(4) {
+            0 => {
+                random_replan(&mut luck, &mut world, decent_service);
+            }
+            1 if luck.one_in(3) => world.tell(Event::Reload),
+            _ => world.tell(random_request(&mut luck)),
+        }
+        if world.exit.is_some() {
+            return;
+        }
+        let wait = luck.span().min(secs(300));
+        world.run_for(wait);
+    }
+    world.tell(Event::Resume);
+    world.run_for(secs(4000));
+    if world.exit.is_some() {
+        return;
+    }
+    let planned = world.ids(Target::All);
+    for id in world.living() {
+        let kept = planned.contains(&id) || matches!(id, Id::Run { .. });
+        assert!(kept, "{id:?} survives the plan that had it\n{}", world.story());
+    }
+    for id in planned {
+        let Id::Service { unit, .. } = id else { continue };
+        let (state, want) = world.core.state(id).expect("a planned instance");
+        let wanted = if want == Want::Up { State::Running } else { State::Stopped };
+        assert_eq!(state, wanted, "{id:?}\n{}", world.story());
+        assert_eq!(world.living().contains(&id), want == Want::Up, "{id:?}\n{}", world.story());
+        // What is down was stopped by somebody, or came to a service that was.
+        let stopped = world.ids(Target::Unit(unit)).iter().any(|id| world.halted.contains(id));
+        assert!(want == Want::Up || stopped, "{id:?} is down by itself\n{}", world.story());
+    }
+}
+
+#[test]
+fn whatever_people_ask_for_what_is_wanted_comes_up_and_nothing_else() {
+    all(decent);
 }
 
 /// What a shell that believes the core would think is alive.
@@ -209,7 +359,9 @@ fn random_event(luck: &mut Luck) -> Event {
         17..=19 => Event::SpawnFailed { id, fault: SpawnFault { code: luck.pick(&[0, 71, 127, 255]) } },
         20..=29 => Event::Exited { id, status, oom: luck.one_in(2), leftovers: luck.one_in(3) },
         30..=32 => Event::GroupEmpty { id },
-        33..=35 => Event::Probe { id, ok: luck.one_in(2) },
+        33 => Event::Probe { id, ok: luck.one_in(2) },
+        34 => Event::Live { id, ok: luck.one_in(2), why: None },
+        35 | 37 => random_request(luck),
         36 => Event::Orphans { alive: u32::try_from(luck.below(3)).unwrap() },
         _ => Event::Deadline,
     }
