@@ -233,7 +233,7 @@ fn live(seed: u64) {
         if world.exit.is_none() {
             random_replan(&mut luck, &mut world, random_service);
         }
-        let wait = luck.span().min(secs(60));
+        let wait = luck.span().min(secs(3));
         world.run_for(wait);
     }
     for _ in 0..luck.below(4) {
