@@ -3,6 +3,12 @@
 //! | file | what |
 //! |---|---|
 //! | [`protocol`] | PURE: what is said, one JSON object a line |
+//! | [`request`] | PURE: a client's line to a request |
+//! | [`health`] | PURE: healthy or not, and why |
+//! | [`server`] | the socket, its clients and their bounds |
 #![forbid(unsafe_code)]
 
+pub mod health;
 pub mod protocol;
+pub mod request;
+pub mod server;

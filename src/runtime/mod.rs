@@ -9,6 +9,7 @@ pub mod board;
 pub mod boot;
 pub mod children;
 pub mod clock;
+pub mod control;
 pub mod cron;
 pub mod crontabs;
 pub mod drop_in;
@@ -19,6 +20,7 @@ pub mod fpm;
 pub mod journal;
 pub mod launch;
 pub mod migrate;
+pub mod mirror;
 pub mod oneoff;
 pub mod output;
 pub mod preflight;
@@ -34,6 +36,7 @@ pub mod verify;
 
 use crate::config::ConfigError;
 use crate::config::plan::{LogFormat, LogLevel, Plan};
+use crate::control::protocol::{Phase, SpanKind};
 use crate::exit;
 use crate::sys;
 use shell::Shell;
@@ -79,6 +82,7 @@ fn enter(mode: Mode, load: impl FnOnce() -> Result<Plan, Vec<ConfigError>>) -> u
         tracing::error!("cannot {what}: {}", sys::words(error));
         exit::OS
     };
+    let board = board::Board::new(clock::now());
     // A one-off inherits what it was given, as under tini; a service gets nothing that it was not given by name.
     let role = sys::init::become_init(!mode.is_one_off());
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -101,7 +105,8 @@ fn enter(mode: Mode, load: impl FnOnce() -> Result<Plan, Vec<ConfigError>>) -> u
                 return exit::CONFIG;
             }
         };
-        let mut shell = match Shell::new(plan, &mode, role, signals) {
+        board.was_first(SpanKind::Init, "configuration");
+        let mut shell = match Shell::new(plan, &mode, role, signals, board) {
             Ok(shell) => shell,
             Err(error) => return refused("start", &error),
         };
@@ -120,11 +125,20 @@ fn enter(mode: Mode, load: impl FnOnce() -> Result<Plan, Vec<ConfigError>>) -> u
 
 /// Boot, then the mode's work; the exit code of the container.
 async fn life(shell: &mut Shell, mode: Mode) -> u8 {
+    if let Err(code) = control::open(shell, &mode).await {
+        return code;
+    }
     let end = match boot::boot(shell, &mode).await {
         Ok(()) => match &mode {
             Mode::Supervise => supervise::supervise(shell).await,
-            Mode::Migrate => Ok(migrate::migrate(shell).await),
-            Mode::OneOff { command, .. } => Ok(oneoff::run(shell, command).await),
+            Mode::Migrate => {
+                shell.board.enter(Phase::Migrating);
+                Ok(migrate::migrate(shell).await)
+            }
+            Mode::OneOff { command, .. } => {
+                shell.board.enter(Phase::OneOff);
+                Ok(oneoff::run(shell, command).await)
+            }
         },
         Err(end) => Err(end),
     };

@@ -1,12 +1,15 @@
 //! The event loop: waits for one thing at a time, tells the core, carries out what the core asks.
 
+mod asks;
+
 use super::boot::End;
 use super::children::{Gone, Who};
 use super::cron::Cron;
 use super::launch::{Launch, LaunchError};
 use super::shell::Shell;
-use super::{clock, probing, status, step, stop};
+use super::{clock, mirror, probing, status, step, stop};
 use crate::config::plan::{Plan, Signal, StopScope};
+use crate::control::protocol::Phase;
 use crate::exit;
 use crate::logs::format::Label;
 use crate::supervisor::words::{Words, counted};
@@ -22,6 +25,7 @@ struct Loop<'a> {
     core: Supervisor,
     probes: probing::Probes,
     cron: Cron,
+    mirror: mirror::Mirror,
     /// Orphans are counted from the moment that the core has asked about them.
     orphans: Option<u32>,
     /// How many actions were carried out.
@@ -50,9 +54,21 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
     let plan = Rc::new(plan);
     shell.plan = Rc::clone(&plan);
     let core = Supervisor::new(&plan.services, &plan.crons, plan.stop_timeout, seed());
-    let mut event_loop =
-        Loop { shell, plan, core, probes: probing::Probes::default(), cron, orphans: None, done: 0 };
-    Ok(event_loop.run().await)
+    let mut event_loop = Loop {
+        shell,
+        plan,
+        core,
+        probes: probing::Probes::default(),
+        cron,
+        mirror: mirror::Mirror::default(),
+        orphans: None,
+        done: 0,
+    };
+    event_loop.shell.board.enter(Phase::Running);
+    event_loop.shell.board.supervises.set(true);
+    let code = event_loop.run().await;
+    event_loop.shell.board.supervises.set(false);
+    Ok(code)
 }
 
 /// Why there is nothing to supervise.
@@ -68,6 +84,7 @@ impl Loop<'_> {
         let mut ended = self.feed(Event::Boot).await;
         let (mut in_a_row, mut settled) = (0_u32, false);
         loop {
+            self.note();
             if let Some(code) = ended {
                 return code;
             }
@@ -90,9 +107,19 @@ impl Loop<'_> {
                 () = clock::until(deadline) => ended = self.feed(Event::Deadline).await,
                 // One CHLD may stand for more ends than a batch holds; the rest waits until everything else had its turn.
                 () = std::future::ready(()), if self.shell.children.more_to_reap() => ended = self.reap().await,
+                // Last: clients that ask without end must not stop the clock either.
+                ask = self.shell.control.next() => ended = self.asked(ask).await,
                 () = std::future::ready(()), if in_a_row >= SIGNALS_IN_A_ROW => {}
             }
             in_a_row = 0;
+        }
+    }
+
+    /// What others may know of it.
+    fn note(&mut self) {
+        self.mirror.refresh(&self.shell.board, &self.plan, &self.core);
+        if self.core.is_stopping() {
+            self.shell.board.enter(Phase::Stopping);
         }
     }
 
