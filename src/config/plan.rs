@@ -42,6 +42,7 @@ pub struct Plan {
     /// Crontab files that run as they are.
     pub crontabs: Vec<PathBuf>,
     pub log: LogPlan,
+    pub control: ControlPlan,
     /// Files to fetch, in order.
     pub files: Vec<FilePlan>,
     /// Boot steps, in order.
@@ -51,6 +52,15 @@ pub struct Plan {
     pub services: Vec<ServicePlan>,
     /// Cron entries of this role, in the order of the file.
     pub crons: Vec<CronPlan>,
+}
+
+/// How init is asked and steered while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlPlan {
+    /// `None`: there is no socket.
+    pub socket: Option<PathBuf>,
+    /// Bytes of the last lines that are kept; 0 keeps nothing.
+    pub log_tail: usize,
 }
 
 /// How lines are written.

@@ -12,8 +12,8 @@
 
 use super::expand::is_plain_reference;
 use super::plan::{
-    Backoff, CronPlan, DecryptPlan, Derivation, Env, FilePlan, FpmPlan, GiveUp, KeySource, LogPlan,
-    MigratePlan, Plan, ProbePlan, ReadyPlan, Secret, ServicePlan, Signal, StepPlan,
+    Backoff, ControlPlan, CronPlan, DecryptPlan, Derivation, Env, FilePlan, FpmPlan, GiveUp, KeySource,
+    LogPlan, MigratePlan, Plan, ProbePlan, ReadyPlan, Secret, ServicePlan, Signal, StepPlan,
 };
 use super::secret::looks_secret;
 use super::values::{show_duration, show_mode, show_size, show_word};
@@ -26,6 +26,7 @@ pub fn print(as_written: &Plan, resolved: &Plan) -> String {
     let mut out = Out::default();
     top_level(&mut out, as_written);
     log(&mut out, &as_written.log);
+    control(&mut out, &as_written.control);
     for file in &as_written.files {
         self::file(&mut out, file);
     }
@@ -154,6 +155,15 @@ fn log(out: &mut Out, log: &LogPlan) {
     out.text("level", show_word(log.level));
     out.text("on-stall", show_word(log.on_stall));
     out.text("max-line", &show_size(u64::try_from(log.max_line).unwrap_or(u64::MAX)));
+}
+
+fn control(out: &mut Out, control: &ControlPlan) {
+    out.header("[control]");
+    match &control.socket {
+        Some(socket) => out.path("socket", Some(socket)),
+        None => out.text("socket", "none"),
+    }
+    out.text("log-tail", &show_size(u64::try_from(control.log_tail).unwrap_or(u64::MAX)));
 }
 
 fn file(out: &mut Out, file: &FilePlan) {

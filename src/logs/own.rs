@@ -11,6 +11,9 @@ use crate::config::plan::LogLevel;
 /// The fact that names the service or cron entry that an event is about.
 const SERVICE: &str = "service";
 
+/// What stands between the time and the level.
+const INIT: &[u8] = b" init ";
+
 /// One event.
 #[derive(Clone, Debug)]
 pub struct Entry<'a> {
@@ -25,7 +28,7 @@ impl Entry<'_> {
     /// Appends the event as text, with its newline.
     pub fn text(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.at.as_bytes());
-        out.extend_from_slice(b" init ");
+        out.extend_from_slice(INIT);
         let level = match self.level {
             LogLevel::Error => "ERROR ",
             LogLevel::Warn => "WARN  ",
@@ -55,6 +58,11 @@ impl Entry<'_> {
             }
         }
         out.push(b'\n');
+    }
+
+    /// How many bytes of [`Entry::text`] stand before the level.
+    pub fn head(&self) -> usize {
+        self.at.as_bytes().len().saturating_add(INIT.len())
     }
 
     /// Appends the event as a JSON object of process `pid`, with its newline.

@@ -2,8 +2,13 @@
 //! work, read by whoever answers for it (control socket, health listener), at any moment of the container's life.
 
 use super::clock;
+use super::output::Output;
+use super::tail::Tail;
+use crate::config::plan::Plan;
 use crate::control::health;
-use crate::control::protocol::{Health, Level, Phase, Span, SpanKind, Status, Timeline, VERSION};
+use crate::control::protocol::{
+    Health, Level, LogCounters, Phase, Span, SpanKind, Status, Timeline, VERSION,
+};
 use crate::supervisor::Mono;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -24,6 +29,12 @@ pub struct Board {
     pub paused: Cell<bool>,
     /// The services as they were after the last event.
     pub services: RefCell<Vec<health::Service>>,
+    /// The last lines of everything, and how many there were.
+    pub tail: Rc<Tail>,
+    /// Where lines are dropped.
+    pub output: RefCell<Option<Output>>,
+    /// Names of services and cron entries.
+    pub names: RefCell<Vec<String>>,
     /// What ECS tells of the task.
     pub ecs: RefCell<BTreeMap<String, String>>,
 }
@@ -34,7 +45,7 @@ pub struct SpanId(Option<usize>);
 
 impl Board {
     /// `began`: when init did.
-    pub fn new(began: Mono) -> Rc<Self> {
+    pub fn new(began: Mono, tail: Rc<Tail>) -> Rc<Self> {
         Rc::new(Self {
             began,
             phase: Cell::new(Phase::Booting),
@@ -42,8 +53,18 @@ impl Board {
             supervises: Cell::new(false),
             paused: Cell::new(false),
             services: RefCell::default(),
+            tail,
+            output: RefCell::default(),
+            names: RefCell::default(),
             ecs: RefCell::default(),
         })
+    }
+
+    /// The names of the plan.
+    pub fn know(&self, plan: &Plan) {
+        let services = plan.services.iter().map(|service| service.name.clone());
+        let crons = plan.crons.iter().map(|cron| cron.name.clone());
+        self.names.replace(services.chain(crons).collect());
     }
 
     /// When init began.
@@ -114,6 +135,13 @@ impl Board {
         health::verdict(level, self.phase(), doing, &self.services.borrow())
     }
 
+    /// What services, runs and steps have written so far, and what of it was thrown away.
+    pub fn log(&self) -> LogCounters {
+        let (lines, bytes) = self.tail.counted();
+        let dropped_lines = self.output.borrow().as_ref().map(Output::dropped).unwrap_or_default();
+        LogCounters { lines, bytes, dropped_lines }
+    }
+
     /// What can be said without the event loop: no service, no cron entry.
     pub fn status(&self) -> Status {
         Status {
@@ -124,6 +152,7 @@ impl Board {
             uptime_ms: self.age_ms(),
             paused: self.paused.get(),
             ready: self.health(Level::Ready).healthy,
+            log: self.log(),
             ecs: self.ecs.borrow().clone(),
             ..Status::default()
         }

@@ -7,18 +7,15 @@
 use super::board::Board;
 use super::shell::Shell;
 use super::{Mode, preflight};
-use crate::config::plan::Plan;
+use crate::config::suggest::nearest;
 use crate::control::protocol::{Phase, Reply, Request, Status};
 use crate::control::request::Refusal;
 use crate::control::server::{self, CLIENTS, Desk, Found, ListenError, Listening, Replies, look};
 use crate::exit;
-use std::path::PathBuf;
+use std::path::Path;
 use std::rc::Rc;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
-
-/// The name of the socket in the state directory.
-const NAME: &str = "init.sock";
 
 /// What a client wants of the event loop.
 #[derive(Debug)]
@@ -58,7 +55,8 @@ impl Control {
 /// # Errors
 /// The exit code: another init runs this container already.
 pub async fn open(shell: &mut Shell, mode: &Mode) -> Result<(), u8> {
-    let Some(path) = path(&shell.plan) else { return Ok(()) };
+    shell.board.know(&shell.plan);
+    let Some(path) = shell.plan.control.socket.clone() else { return Ok(()) };
     let found = match look(&path).await {
         Ok(Found::Here(pid)) if *mode == Mode::Supervise => {
             tracing::error!(
@@ -86,7 +84,7 @@ pub async fn open(shell: &mut Shell, mode: &Mode) -> Result<(), u8> {
         Ok(found) => found,
         Err(error) => return refused(mode, &error),
     };
-    match listen(shell, mode, path, found) {
+    match listen(shell, mode, &path, found) {
         Ok((listening, listener)) => {
             tracing::debug!("control socket {}", listening.path().display());
             let (sender, asks) = mpsc::channel(CLIENTS);
@@ -104,24 +102,20 @@ pub async fn open(shell: &mut Shell, mode: &Mode) -> Result<(), u8> {
     Ok(())
 }
 
-fn path(plan: &Plan) -> Option<PathBuf> {
-    Some(plan.state_dir.join(NAME))
-}
-
 fn listen(
     shell: &mut Shell,
     mode: &Mode,
-    path: PathBuf,
+    path: &Path,
     found: Found,
 ) -> Result<(Listening, UnixListener), String> {
-    let directory = path.parent().unwrap_or(&path);
+    let directory = path.parent().unwrap_or(path);
     // Whoever wants no boot wants nothing to be changed.
     if mode.boots() && !directory.is_dir() {
         // A user that is not known is told of by the preflight.
         let app = shell.identity(None).ok().flatten();
         preflight::make_own(shell, directory, app.as_ref())?;
     }
-    Listening::open(&path, found).map_err(|error| error.to_string())
+    Listening::open(path, found).map_err(|error| error.to_string())
 }
 
 fn refused(mode: &Mode, error: &ListenError) -> Result<(), u8> {
@@ -157,7 +151,17 @@ impl Desk for Reception {
             Request::Status if !self.board.supervises.get() => {
                 to.last(Reply::Status(Box::new(self.status())))
             }
-            Request::Logs { .. } | Request::Events { .. } => to.last(Reply::End),
+            Request::Logs { names, lines, follow } => match self.unknown(&names) {
+                Some(refusal) => to.last(refusal.into()),
+                None => {
+                    let tail = Rc::clone(&self.board.tail);
+                    drop(tokio::task::spawn_local(tail.send_logs(names, lines, follow, to)));
+                }
+            },
+            Request::Events { lines, follow } => {
+                let tail = Rc::clone(&self.board.tail);
+                drop(tokio::task::spawn_local(tail.send_events(lines, follow, to)));
+            }
             request if self.board.supervises.get() => self.hand_on(request, to),
             _ => to.last(Refusal::unavailable(not_now(self.board.phase())).into()),
         }
@@ -170,6 +174,23 @@ impl Reception {
             let (mpsc::error::TrySendError::Full(ask) | mpsc::error::TrySendError::Closed(ask)) = error;
             ask.to.last(Refusal::unavailable("too much is asked of init at the moment: try again").into());
         }
+    }
+
+    /// The first of `names` that nobody writes under, in words.
+    fn unknown(&self, names: &[String]) -> Option<Refusal> {
+        let planned = self.board.names.borrow();
+        let written = self.board.tail.names();
+        let known: Vec<&str> = planned.iter().chain(&written).map(String::as_str).chain(["init"]).collect();
+        let service =
+            |name: &str| name.rsplit_once(':').map_or(name.to_owned(), |(service, _)| service.to_owned());
+        let name = names
+            .iter()
+            .find(|name| !known.contains(&name.as_str()) && !known.contains(&service(name).as_str()))?;
+        let near = nearest(name, &known).map(|near| format!(": did you mean {near:?}?"));
+        Some(Refusal::usage(format!(
+            "cannot show the lines of {name:?}: nothing has that name{}",
+            near.unwrap_or_default()
+        )))
     }
 
     fn status(&self) -> Status {

@@ -67,6 +67,7 @@ impl Mirror {
             self.starts = ids.map(|id| (id, None)).collect();
         }
         *board.services.borrow_mut() = services;
+        board.know(plan);
     }
 
     /// The timeline shows the first start of each instance, until it is ready or has failed.

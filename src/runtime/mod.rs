@@ -32,6 +32,7 @@ pub mod status;
 pub mod step;
 pub mod stop;
 pub mod supervise;
+pub mod tail;
 pub mod verify;
 
 use crate::config::ConfigError;
@@ -82,7 +83,7 @@ fn enter(mode: Mode, load: impl FnOnce() -> Result<Plan, Vec<ConfigError>>) -> u
         tracing::error!("cannot {what}: {}", sys::words(error));
         exit::OS
     };
-    let board = board::Board::new(clock::now());
+    let began = clock::now();
     // A one-off inherits what it was given, as under tini; a service gets nothing that it was not given by name.
     let role = sys::init::become_init(!mode.is_one_off());
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -105,6 +106,7 @@ fn enter(mode: Mode, load: impl FnOnce() -> Result<Plan, Vec<ConfigError>>) -> u
                 return exit::CONFIG;
             }
         };
+        let board = board::Board::new(began, tail::Tail::new(plan.control.log_tail));
         board.was_first(SpanKind::Init, "configuration");
         let mut shell = match Shell::new(plan, &mode, role, signals, board) {
             Ok(shell) => shell,

@@ -79,6 +79,8 @@ impl Shell {
         };
         journal::configure(level, plan.log.format);
         let journal = journal::attach(output.clone());
+        journal::record(Rc::clone(&board.tail));
+        board.output.replace(Some(output.clone()));
         let keys: Vec<&str> = plan
             .files
             .iter()
@@ -90,9 +92,9 @@ impl Shell {
             environment,
             children: Children::new()?,
             signals,
-            board,
             control: Control::default(),
-            relays: Relays::new(output, plan.log.max_line),
+            relays: Relays::new(output, plan.log.max_line).recorded(Rc::clone(&board.tail)),
+            board,
             _journal: journal,
             identities: HashMap::new(),
             own_uid: crate::sys::users::own_uid(),

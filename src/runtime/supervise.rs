@@ -1,6 +1,8 @@
 //! The event loop: waits for one thing at a time, tells the core, carries out what the core asks.
 
 mod asks;
+mod show;
+mod waits;
 
 use super::boot::End;
 use super::children::{Gone, Who};
@@ -26,6 +28,7 @@ struct Loop<'a> {
     probes: probing::Probes,
     cron: Cron,
     mirror: mirror::Mirror,
+    waits: waits::Waits,
     /// Orphans are counted from the moment that the core has asked about them.
     orphans: Option<u32>,
     /// How many actions were carried out.
@@ -61,6 +64,7 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
         probes: probing::Probes::default(),
         cron,
         mirror: mirror::Mirror::default(),
+        waits: waits::Waits::default(),
         orphans: None,
         done: 0,
     };
@@ -121,6 +125,7 @@ impl Loop<'_> {
         if self.core.is_stopping() {
             self.shell.board.enter(Phase::Stopping);
         }
+        self.settle();
     }
 
     async fn signal(&mut self, signal: Signal) -> Option<u8> {
@@ -203,6 +208,7 @@ impl Loop<'_> {
     async fn feed(&mut self, event: Event) -> Option<u8> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
+            self.waits.see(&event);
             let actions = self.core.handle(event, clock::now());
             // One walk over /proc serves all signals of one answer.
             let mut walk = None;
@@ -349,7 +355,8 @@ impl Loop<'_> {
         status::name(&self.plan, id)
     }
 
-    fn tell(&self, notice: &Notice) {
+    fn tell(&mut self, notice: &Notice) {
+        self.waits.overhear(notice);
         let text = notice.text.as_str();
         match (notice.about.map(|id| self.name(id)), notice.severity) {
             (Some(name), Severity::Error) => tracing::error!(service = %name, "{text}"),

@@ -64,6 +64,8 @@ pub struct Config {
     pub crontabs: Option<Vec<At<String>>>,
     /// How lines are written to the container's stdout and stderr.
     pub log: Option<Log>,
+    /// How init is asked and steered while it runs: `init status`, `init health` and their like.
+    pub control: Option<Control>,
     /// Files to fetch before anything of the application runs, in order. An entry of the preset is met by its
     /// `name` or its `path`.
     pub file: Option<Vec<At<File>>>,
@@ -95,6 +97,21 @@ pub struct Log {
     /// when JSON is wrapped around it.
     #[cfg_attr(test, schemars(extend("default" = "128KiB")))]
     pub max_line: Option<At<Size>>,
+}
+
+/// How init is asked and steered while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Control {
+    /// The unix socket that init answers on, for root and the user that init runs as; relative to `state-dir`. `"none"`: there
+    /// is none, and nothing but signals steers this init.
+    #[cfg_attr(test, schemars(extend("default" = "init.sock")))]
+    pub socket: Option<At<Maybe<String>>>,
+    /// How much of what was written last is kept in memory for `init logs` and `init events`, of all services together, up
+    /// to 16MiB. A service that writes much takes nothing from one that writes little. 0 keeps nothing.
+    #[cfg_attr(test, schemars(extend("default" = "64KiB")))]
+    pub log_tail: Option<At<Size>>,
 }
 
 /// A file to fetch.
