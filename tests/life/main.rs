@@ -10,6 +10,7 @@
 //! | `leftovers` | what left its group or lost its parent |
 //! | `output` | lines, pipes, stalls, closed and odd streams |
 //! | `tls` | the preset "nginx" with a real nginx |
+//! | `control`, `client`, `abuse` | the control socket: phases, verbs, and clients that mean no good |
 //! | `idle`, `user` | no wake-ups; any uid, and no directory to write |
 
 #![allow(
@@ -24,7 +25,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abuse;
+mod client;
 mod container;
+mod control;
 mod crash;
 mod fpm;
 mod idle;

@@ -182,8 +182,7 @@ impl Loop<'_> {
         let heard = self.waits.heard();
         let new = self.runs(unit).into_iter().find(|id| !before.contains(id));
         let pid = new.and_then(|id| self.pid(id));
-        let waiting =
-            |text: String| RunWait { name: name.to_owned(), unit, before: before.clone(), id: new, text };
+        let waiting = RunWait { name: name.to_owned(), unit, before, id: new };
         match (new, heard.ended) {
             (Some(_), _) if wait => self.waits.add_run(to, waiting),
             (Some(_), _) => {
