@@ -16,6 +16,8 @@ use std::rc::Rc;
 #[derive(Default)]
 pub struct Mirror {
     plan: Option<Rc<Plan>>,
+    /// Which instances it shows, in its order.
+    ids: Vec<Id>,
     /// First starts that are not over.
     starts: HashMap<Id, Option<SpanId>>,
 }
@@ -24,65 +26,65 @@ impl Mirror {
     /// Brings the board's picture up to date.
     pub fn refresh(&mut self, board: &Board, plan: &Rc<Plan>, core: &Supervisor) {
         if self.plan.as_ref().is_none_or(|known| !Rc::ptr_eq(known, plan)) {
-            self.redraw(board, plan);
+            self.redraw(board, plan, core);
         }
         let mut services = board.services.borrow_mut();
-        for (service, unit) in services.iter_mut().zip(0..) {
-            for (shown, instance) in service.instances.iter_mut().zip(0..) {
-                let id = Id::Service { unit, instance };
-                let Some((state, want)) = core.state(id) else { continue };
-                if (shown.state, shown.want) != (state, want) {
-                    (shown.state, shown.want) = (state, want);
-                    self.first_start(board, id, &shown.name, state);
-                }
+        let shown = services.iter_mut().flat_map(|service| &mut service.instances);
+        for (shown, id) in shown.zip(&self.ids) {
+            let Some((state, want)) = core.state(*id) else { continue };
+            shown.alive = core.alive(*id);
+            if (shown.state, shown.want) != (state, want) {
+                (shown.state, shown.want) = (state, want);
+                first_start(&mut self.starts, board, *id, &shown.name, state);
             }
         }
     }
 
-    fn redraw(&mut self, board: &Board, plan: &Rc<Plan>) {
+    fn redraw(&mut self, board: &Board, plan: &Rc<Plan>, core: &Supervisor) {
         let first = self.plan.replace(Rc::clone(plan)).is_none();
-        let services: Vec<Service> = plan
-            .services
-            .iter()
-            .zip(0..)
-            .map(|(service, unit)| Service {
-                name: service.name.clone(),
-                essential: service.essential,
-                probed: service.ready.is_some(),
-                instances: (0..service.instances)
-                    .map(|instance| Instance {
-                        name: status::name(plan, Id::Service { unit, instance }),
+        self.ids.clear();
+        let mut services = Vec::with_capacity(plan.services.len());
+        for (service, unit) in plan.services.iter().zip(0..) {
+            let mut instances = Vec::new();
+            for instance in 0..service.instances {
+                let id = Id::Service { unit, instance };
+                if core.keeps(id) {
+                    self.ids.push(id);
+                    instances.push(Instance {
+                        name: status::name(plan, id),
                         state: State::Stopped,
                         want: Want::Down,
                         alive: None,
                         degraded: None,
-                    })
-                    .collect(),
-            })
-            .collect();
-        if first {
-            let ids = services.iter().zip(0..).flat_map(|(service, unit)| {
-                (0..).zip(&service.instances).map(move |(instance, _)| Id::Service { unit, instance })
-            });
-            self.starts = ids.map(|id| (id, None)).collect();
+                    });
+                }
+            }
+            // What the plan has no more is nobody's concern.
+            if !instances.is_empty() {
+                let probed = service.ready.is_some() || service.live.is_some();
+                let name = service.name.clone();
+                services.push(Service { name, essential: service.essential, probed, instances });
+            }
         }
-        *board.services.borrow_mut() = services;
+        if first {
+            self.starts = self.ids.iter().map(|id| (*id, None)).collect();
+        }
+        board.services.replace(services);
         board.know(plan);
     }
+}
 
-    /// The timeline shows the first start of each instance, until it is ready or has failed.
-    fn first_start(&mut self, board: &Board, id: Id, name: &str, state: State) {
-        let Some(span) = self.starts.get_mut(&id) else { return };
-        match (state, *span) {
-            (State::Stopped, _) => {}
-            (State::Starting, None) => *span = Some(board.begin(SpanKind::Service, name)),
-            (State::Starting, Some(_)) => {}
-            (state, span) => {
-                if let Some(span) = span {
-                    board.end(span, state == State::Running);
-                }
-                self.starts.remove(&id);
+/// The timeline shows the first start of each instance, until it is ready or has failed.
+fn first_start(starts: &mut HashMap<Id, Option<SpanId>>, board: &Board, id: Id, name: &str, state: State) {
+    let Some(span) = starts.get_mut(&id) else { return };
+    match (state, *span) {
+        (State::Stopped, _) | (State::Starting, Some(_)) => {}
+        (State::Starting, None) => *span = Some(board.begin(SpanKind::Service, name)),
+        (state, span) => {
+            if let Some(span) = span {
+                board.end(span, state == State::Running);
             }
+            starts.remove(&id);
         }
     }
 }

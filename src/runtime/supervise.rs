@@ -17,8 +17,9 @@ use crate::logs::format::Label;
 use crate::supervisor::words::{Words, counted};
 use crate::supervisor::{Action, Event, Id, Notice, Severity, SpawnFault, Supervisor};
 use crate::sys;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Everything the loop works on.
 struct Loop<'a> {
@@ -29,6 +30,8 @@ struct Loop<'a> {
     cron: Cron,
     mirror: mirror::Mirror,
     waits: waits::Waits,
+    /// How far behind its moment the last run of each entry started.
+    lags: HashMap<u16, Duration>,
     /// Orphans are counted from the moment that the core has asked about them.
     orphans: Option<u32>,
     /// How many actions were carried out.
@@ -65,6 +68,7 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
         cron,
         mirror: mirror::Mirror::default(),
         waits: waits::Waits::default(),
+        lags: HashMap::new(),
         orphans: None,
         done: 0,
     };
@@ -165,6 +169,7 @@ impl Loop<'_> {
             if !due.run {
                 continue;
             }
+            self.lags.insert(due.unit, due.lag);
             if due.lag > LATE {
                 tracing::warn!(service = name, "starts {} late", Words(due.lag));
             }

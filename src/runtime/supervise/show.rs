@@ -3,8 +3,9 @@
 use super::super::clock;
 use super::Loop;
 use crate::control::protocol::{Cron, Run, Service, Status};
-use crate::supervisor::status::{CronStatus, InstanceStatus};
+use crate::supervisor::status::{CronStatus, InstanceStatus, Outcomes};
 use crate::supervisor::{Id, Want};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl Loop<'_> {
@@ -12,6 +13,7 @@ impl Loop<'_> {
     pub(super) fn status(&self) -> Status {
         let snapshot = self.core.snapshot(clock::now());
         Status {
+            paused: snapshot.paused,
             preset: self.plan.preset.clone(),
             role: self.plan.role.clone(),
             services: snapshot.instances.into_iter().map(|instance| self.service(instance)).collect(),
@@ -21,28 +23,41 @@ impl Loop<'_> {
         }
     }
 
+    /// As the board has it.
+    fn degraded(&self, name: &str) -> Option<String> {
+        let services = self.shell.board.services.borrow();
+        let mut instances = services.iter().flat_map(|service| &service.instances);
+        instances.find(|instance| instance.name == name).and_then(|instance| instance.degraded.clone())
+    }
+
     fn service(&self, status: InstanceStatus) -> Service {
-        let (unit, instance) = match status.id {
-            Id::Service { unit, instance } => (unit, instance),
-            Id::Run { unit, .. } => (unit, 0),
+        let instance = match status.id {
+            Id::Service { instance, .. } => instance,
+            Id::Run { .. } => 0,
         };
-        let plan = self.plan.services.get(usize::from(unit));
         Service {
+            degraded: self.degraded(&status.name),
             name: status.name,
-            service: plan.map(|plan| plan.name.clone()).unwrap_or_default(),
+            service: status.service,
             instance,
             state: status.state.to_string(),
             wanted: status.want == Want::Up,
-            essential: plan.is_some_and(|plan| plan.essential),
+            essential: status.essential,
             pid: status.pid,
             since_ms: millis(status.lasting),
             uptime_ms: status.uptime.map(millis),
-            restarts: u64::from(status.restarts),
+            restarts: u64::from(status.restarts.total()),
+            restarts_by_cause: status
+                .restarts
+                .by_cause()
+                .map(|(cause, count)| (cause.name().to_owned(), u64::from(count)))
+                .collect(),
             failures: status.failures,
             last_exit: status.last_exit,
             retry_in_ms: status.retry_in.map(millis),
             waits_for: status.waits_for,
-            ..Service::default()
+            alive: status.alive,
+            paused: status.paused,
         }
     }
 
@@ -56,9 +71,16 @@ impl Loop<'_> {
             running: status.runs.into_iter().map(|(_, pid, age)| Run { pid, age_ms: millis(age) }).collect(),
             last_exit,
             last_ago_ms: last_ago.map(millis),
-            ..Cron::default()
+            lag_ms: self.lags.get(&status.unit).copied().map(millis),
+            outcomes: outcomes(&status.outcomes),
         }
     }
+}
+
+fn outcomes(outcomes: &Outcomes) -> BTreeMap<String, u64> {
+    let Outcomes { ok, failed, timeout, skipped } = *outcomes;
+    let counts = [("ok", ok), ("failed", failed), ("timeout", timeout), ("skipped", skipped)];
+    counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
 }
 
 fn millis(duration: Duration) -> u64 {
