@@ -48,6 +48,32 @@ impl Name {
         self.bytes.len().saturating_add(self.pieces.len().saturating_mul(PIECE))
     }
 
+    /// Adds a piece, to the last one where they came together. `most`: what `bytes` never outgrows.
+    fn append(&mut self, piece: Piece, lines: &[u8], most: usize) {
+        let follows = |last: &&mut Piece| {
+            (last.at_ms, last.error) == (piece.at_ms, piece.error)
+                && last.first.saturating_add(u64::from(last.lines)) == piece.first
+                && (last.bytes.saturating_add(piece.bytes) as usize) < JOINED
+        };
+        match self.pieces.back_mut().filter(follows) {
+            Some(last) => {
+                last.lines = last.lines.saturating_add(piece.lines);
+                last.bytes = last.bytes.saturating_add(piece.bytes);
+            }
+            None => self.pieces.push_back(piece),
+        }
+        let needed = self.bytes.len().saturating_add(piece.bytes as usize);
+        if needed > self.bytes.capacity() {
+            // As a queue grows by itself, but for the bound.
+            let wanted = needed.max(self.bytes.capacity().saturating_mul(2)).min(most).max(needed);
+            self.bytes.reserve_exact(wanted.saturating_sub(self.bytes.len()));
+        }
+        self.bytes.extend(lines);
+        if piece.bytes as usize > lines.len() {
+            self.bytes.push_back(b'\n');
+        }
+    }
+
     /// Lets go of the oldest lines until `wanted` bytes are free, or nothing is left.
     fn let_go(&mut self, wanted: usize) {
         let aim = self.weight().saturating_sub(wanted);
@@ -185,46 +211,38 @@ impl Tail {
         let first = self.lines;
         self.lines = self.lines.saturating_add(count);
         self.bytes = self.bytes.saturating_add(u64::try_from(lines.len()).unwrap_or(u64::MAX));
-        let Some((index, name)) = name.and_then(|index| Some((index, self.names.get_mut(index)?))) else {
-            return;
-        };
+        let Some(index) = name.filter(|index| *index < self.names.len()) else { return };
+        let (kept, kept_lines) = newest(lines, count, self.budget.saturating_sub(PIECE.saturating_add(1)));
+        let open = u32::from(kept.last().is_some_and(|byte| *byte != b'\n'));
+        let bytes = u32::try_from(kept.len()).unwrap_or(u32::MAX).saturating_add(open);
+        if kept_lines == count {
+            self.make_room(index, PIECE.saturating_add(bytes as usize));
+        }
+        let budget = self.budget;
+        let Some(name) = self.names.get_mut(index) else { return };
         let before = name.weight();
         name.came = name.came.saturating_add(count);
-        let (kept, kept_lines) = newest(lines, count, self.budget.saturating_sub(PIECE.saturating_add(1)));
         if kept_lines < count {
             // Nothing older may stay where these are missing.
             name.bytes.clear();
             name.pieces.clear();
             name.gone = name.came.saturating_sub(kept_lines);
         }
-        let open = u32::from(kept.last().is_some_and(|byte| *byte != b'\n'));
-        let bytes = u32::try_from(kept.len()).unwrap_or(u32::MAX).saturating_add(open);
-        let kept_lines_u32 = u32::try_from(kept_lines).unwrap_or(u32::MAX);
         if kept_lines > 0 {
             let first = first.saturating_add(count.saturating_sub(kept_lines));
-            match name.pieces.back_mut() {
-                Some(last)
-                    if (last.at_ms, last.error) == (at_ms, error)
-                        && last.first.saturating_add(u64::from(last.lines)) == first
-                        && (last.bytes.saturating_add(bytes) as usize) < JOINED =>
-                {
-                    last.lines = last.lines.saturating_add(kept_lines_u32);
-                    last.bytes = last.bytes.saturating_add(bytes);
-                }
-                _ => name.pieces.push_back(Piece { first, at_ms, lines: kept_lines_u32, bytes, error }),
-            }
-            name.bytes.extend(kept);
-            if open > 0 {
-                name.bytes.push_back(b'\n');
-            }
+            let lines = u32::try_from(kept_lines).unwrap_or(u32::MAX);
+            name.append(Piece { first, at_ms, lines, bytes, error }, kept, budget);
         }
         self.held = self.held.saturating_sub(before).saturating_add(name.weight());
-        self.make_room(index);
+        // What one name has cleared may not be enough.
+        self.make_room(index, 0);
     }
 
-    /// Within the budget again. `latest` is who has grown, and most likely who holds most.
-    fn make_room(&mut self, latest: usize) {
-        while let Some(over) = self.held.checked_sub(self.budget).filter(|over| *over > 0) {
+    /// Lets go of lines until `more` fits. `latest` is who grows, and most likely who holds most.
+    fn make_room(&mut self, latest: usize, more: usize) {
+        while let Some(over) =
+            self.held.saturating_add(more).checked_sub(self.budget).filter(|over| *over > 0)
+        {
             let half = self.budget / 2;
             let largest = match self.names.get(latest) {
                 Some(name) if name.weight() > half => latest,

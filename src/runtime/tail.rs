@@ -33,6 +33,8 @@ pub type Names = Vec<String>;
 pub struct Tail {
     ring: RefCell<Ring>,
     events: RefCell<Events>,
+    /// Lines and bytes of init's own.
+    own: Cell<(u64, u64)>,
     wake: Notify,
     readers: Cell<usize>,
 }
@@ -52,6 +54,7 @@ impl Tail {
         Rc::new(Self {
             ring: RefCell::new(Ring::new(budget)),
             events: RefCell::new(events),
+            own: Cell::default(),
             wake: Notify::new(),
             readers: Cell::new(0),
         })
@@ -59,7 +62,9 @@ impl Tail {
 
     /// Lines and bytes that services, runs and steps have written.
     pub fn counted(&self) -> (u64, u64) {
-        self.ring.borrow().counted()
+        let (lines, bytes) = self.ring.borrow().counted();
+        let (own_lines, own_bytes) = self.own.get();
+        (lines.saturating_sub(own_lines), bytes.saturating_sub(own_bytes))
     }
 
     /// The names that lines came under.
@@ -72,7 +77,14 @@ impl Tail {
         // From within a read of itself there is nothing to add to.
         if let (Ok(mut ring), Ok(mut events)) = (self.ring.try_borrow_mut(), self.events.try_borrow_mut()) {
             let name = ring.register(INIT);
+            let (lines, bytes) = ring.counted();
             ring.add(name, event.at_ms, true, line);
+            let (more_lines, more_bytes) = ring.counted();
+            let (own_lines, own_bytes) = self.own.get();
+            self.own.set((
+                own_lines.saturating_add(more_lines.saturating_sub(lines)),
+                own_bytes.saturating_add(more_bytes.saturating_sub(bytes)),
+            ));
             events.add(event);
         }
         self.tell();

@@ -49,10 +49,11 @@ pub fn ask(path: &Path, request: &str) -> Reply {
     }
 }
 
-/// Sends these bytes, whatever becomes of them, and reads all that comes back.
+/// Sends these bytes and no more, whatever becomes of them, and reads all that comes back.
 pub fn raw(path: &Path, bytes: &[u8]) -> String {
     let mut stream = connect(path);
     let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(std::net::Shutdown::Write);
     let mut text = Vec::new();
     let _ = stream.read_to_end(&mut text);
     String::from_utf8(text).unwrap()

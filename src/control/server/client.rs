@@ -160,15 +160,3 @@ async fn hung_up(stream: &UnixStream) {
         }
     }
 }
-
-/// There is no place for it.
-pub(super) fn turn_away(stream: &UnixStream) {
-    let reply: Reply =
-        Refusal::unavailable(format!("{} clients wait for their answers already: try again", super::CLIENTS))
-            .into();
-    if let Ok(mut line) = serde_json::to_vec(&reply) {
-        line.push(b'\n');
-        // The buffer of a new socket holds it; should it not, there is nobody to wait for.
-        let _ = stream.try_write(&line);
-    }
-}

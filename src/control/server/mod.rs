@@ -2,7 +2,8 @@
 //!
 //! What the answer is, is the business of a [`Desk`]. A client costs a task and a few kilobytes, and there are at most
 //! [`CLIENTS`]: who comes when all places are taken gets that of the oldest log reader, or else of the oldest that has not said
-//! what it wants. So neither many clients nor slow ones keep a health check out, and none of them is ever waited for.
+//! what it wants, or else of the oldest that waits. So neither many clients nor slow ones keep a health check out, and none of
+//! them is ever waited for.
 
 mod client;
 mod listen;
@@ -83,7 +84,7 @@ enum Stage {
     Follows,
     /// Has not said what it wants.
     Asks,
-    /// Waits for its answer.
+    /// Waits for its answer; what it asked for goes on without it.
     Waits,
 }
 
@@ -127,13 +128,8 @@ fn admit(clients: &RefCell<Vec<Client>>, stream: UnixStream, own_uid: u32, desk:
     let crowded = clients.len() >= CLIENTS;
     if crowded {
         let oldest = clients.iter().enumerate().min_by_key(|(age, client)| (client.stage.get(), *age));
-        match oldest.map(|(index, client)| (index, client.stage.get())) {
-            Some((index, Stage::Follows | Stage::Asks)) => clients.remove(index).task.abort(),
-            // All wait for what they asked for, which is promised to them: this one goes.
-            _ => {
-                client::turn_away(&stream);
-                return true;
-            }
+        if let Some(index) = oldest.map(|(index, _)| index) {
+            clients.remove(index).task.abort();
         }
     }
     let stage = Rc::new(Cell::new(Stage::Asks));
@@ -142,3 +138,6 @@ fn admit(clients: &RefCell<Vec<Client>>, stream: UnixStream, own_uid: u32, desk:
     clients.push(Client { stage, task });
     crowded
 }
+
+#[cfg(test)]
+mod tests;
