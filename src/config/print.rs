@@ -12,8 +12,9 @@
 
 use super::expand::is_plain_reference;
 use super::plan::{
-    Backoff, ControlPlan, CronPlan, DecryptPlan, Derivation, Env, FilePlan, FpmPlan, GiveUp, KeySource,
-    LogPlan, MigratePlan, Plan, ProbePlan, ReadyPlan, Secret, ServicePlan, Signal, StepPlan,
+    Backoff, ControlPlan, CronPlan, DecryptPlan, Derivation, EcsPlan, Env, FilePlan, FpmPlan, GiveUp,
+    HealthPlan, KeySource, LogPlan, MigratePlan, Plan, ProbePlan, ReadyPlan, Secret, ServicePlan, Signal,
+    StepPlan,
 };
 use super::secret::looks_secret;
 use super::values::{show_duration, show_mode, show_size, show_word};
@@ -27,6 +28,8 @@ pub fn print(as_written: &Plan, resolved: &Plan) -> String {
     top_level(&mut out, as_written);
     log(&mut out, &as_written.log);
     control(&mut out, &as_written.control);
+    health(&mut out, &as_written.health);
+    ecs(&mut out, &as_written.ecs);
     for file in &as_written.files {
         self::file(&mut out, file);
     }
@@ -278,6 +281,19 @@ fn service(out: &mut Out, service: &ServicePlan) {
     out.text("umask", &show_mode(service.umask));
 }
 
+fn health(out: &mut Out, health: &HealthPlan) {
+    out.header("[health]");
+    out.optional("listen", health.listen.as_deref());
+    out.line("expose", health.expose);
+}
+
+fn ecs(out: &mut Out, ecs: &EcsPlan) {
+    out.header("[ecs]");
+    out.list("scale-in-protection", ecs.protected.iter().map(String::as_str));
+    out.duration("release-after", ecs.release_after);
+    out.duration("max-job", ecs.max_job);
+}
+
 fn backoff(backoff: &Backoff) -> String {
     format!(
         "{{ initial = {}, factor = {:?}, max = {}, jitter = {:?}, reset-after = {} }}",
@@ -318,9 +334,11 @@ fn fpm(fpm: &FpmPlan) -> String {
         .as_ref()
         .map_or(String::new(), |path| format!("config = {}, ", text(&path.display().to_string())));
     format!(
-        "{{ {config}process-control-timeout = {}, ping-path = {} }}",
+        "{{ {config}process-control-timeout = {}, ping-path = {}, status-path = {}, status-socket = {} }}",
         text(&show_duration(fpm.process_control_timeout)),
         text(&fpm.ping_path),
+        text(&fpm.status_path),
+        fpm.status_socket,
     )
 }
 

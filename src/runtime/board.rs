@@ -2,6 +2,7 @@
 //! work, read by whoever answers for it (control socket, health listener), at any moment of the container's life.
 
 use super::clock;
+use super::fpm::StatusPage;
 use super::output::Output;
 use super::tail::Tail;
 use crate::config::plan::Plan;
@@ -37,6 +38,8 @@ pub struct Board {
     pub names: RefCell<Vec<String>>,
     /// What ECS tells of the task.
     pub ecs: RefCell<BTreeMap<String, String>>,
+    /// Where PHP-FPM tells of its pools.
+    pub status_pages: RefCell<Vec<StatusPage>>,
 }
 
 /// A span that was begun; `None`: there were too many.
@@ -57,6 +60,7 @@ impl Board {
             output: RefCell::default(),
             names: RefCell::default(),
             ecs: RefCell::default(),
+            status_pages: RefCell::default(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! From the schema to the plan: defaults, and checks of what the types cannot say.
 
 use super::merge::{Merged, Paths, narrow, raw, tidy};
-use super::{Layers, check, entries, graph, runs_in, service};
+use super::{Layers, check, entries, graph, observe, runs_in, service};
 use crate::config::error::ConfigError;
 use crate::config::plan::{ControlPlan, Env, LogPlan, Plan, ServicePlan};
 use crate::config::schema::{Config, Control, Log, Service};
@@ -217,6 +217,8 @@ pub fn build(
         crontabs: builder.paths(config.crontabs, &work_dir),
         log: builder.log(config.log.unwrap_or_default()),
         control: builder.control(config.control.unwrap_or_default(), &tidy(&merged.paths.state_dir)),
+        health: observe::health(&mut builder, config.health.unwrap_or_default()),
+        ecs: observe::ecs(&mut builder, config.ecs.unwrap_or_default()),
         files: entries::files(&mut builder, config.file),
         boot: entries::boot(&mut builder, config.boot),
         migrate: config.migrate.and_then(|migrate| entries::migrate(&mut builder, migrate)),

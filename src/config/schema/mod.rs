@@ -5,9 +5,11 @@
 //! partial; what is required is checked in [`super::resolve()`].
 
 mod decrypt;
+mod observe;
 mod service;
 
 pub use decrypt::Decrypt;
+pub use observe::{Ecs, Health};
 pub use service::{Backoff, Cron, Fpm, GiveUp, Ready, Service};
 
 use super::plan::{FileFormat, LogFormat, LogLevel, OnStall, Verify};
@@ -66,6 +68,10 @@ pub struct Config {
     pub log: Option<Log>,
     /// How init is asked and steered while it runs: `init status`, `init health` and their like.
     pub control: Option<Control>,
+    /// Health and metrics over HTTP.
+    pub health: Option<Health>,
+    /// What init does where it runs as a task of ECS.
+    pub ecs: Option<Ecs>,
     /// Files to fetch before anything of the application runs, in order. An entry of the preset is met by its
     /// `name` or its `path`.
     pub file: Option<Vec<At<File>>>,
