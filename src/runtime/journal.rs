@@ -31,6 +31,8 @@ const PATIENCE_MS: u16 = 50;
 
 static JSON: AtomicBool = AtomicBool::new(false);
 static LEVEL: OnceLock<reload::Handle<LevelFilter, Base>> = OnceLock::new();
+/// A piece of JSON that every line gets, once it is known.
+static CONTEXT: OnceLock<Box<[u8]>> = OnceLock::new();
 static DIRECT: Mutex<Direct> = Mutex::new(Direct::new());
 
 thread_local! {
@@ -54,6 +56,16 @@ pub fn configure(level: LogLevel, format: LogFormat) {
         // Fails only when the subscriber is gone, and it lives as long as the process.
         let _ = handle.modify(|current| *current = filter(level));
     }
+}
+
+/// Puts `piece`, such as `"ecs":{…},`, into every line that is written as JSON from now on. Only the first one counts.
+pub fn set_context(piece: Vec<u8>) {
+    let _ = CONTEXT.set(piece.into_boxed_slice());
+}
+
+/// What [`set_context`] has set or will.
+pub fn context() -> &'static OnceLock<Box<[u8]>> {
+    &CONTEXT
 }
 
 fn filter(level: LogLevel) -> LevelFilter {
@@ -137,7 +149,8 @@ fn render(level: LogLevel, message: &str, fields: &[(&str, String)]) -> Vec<u8> 
     let entry = Entry { at: Stamp::new(unix_ms()), level, message, fields };
     let mut line = Vec::with_capacity(128);
     if JSON.load(Ordering::Relaxed) {
-        entry.json(&mut line, std::process::id());
+        let context = CONTEXT.get().map(AsRef::as_ref).unwrap_or_default();
+        entry.json(&mut line, std::process::id(), context);
     } else {
         entry.text(&mut line);
     }

@@ -13,6 +13,7 @@ pub mod control;
 pub mod cron;
 pub mod crontabs;
 pub mod drop_in;
+pub mod ecs;
 pub mod env;
 pub mod fault;
 pub mod fetching;
@@ -21,6 +22,7 @@ pub mod journal;
 pub mod launch;
 pub mod migrate;
 pub mod mirror;
+pub mod observe;
 pub mod oneoff;
 pub mod output;
 pub mod preflight;
@@ -130,6 +132,8 @@ async fn life(shell: &mut Shell, mode: Mode) -> u8 {
     if let Err(code) = control::open(shell, &mode).await {
         return code;
     }
+    observe::open(shell, &mode).await;
+    ecs::start(shell);
     let end = match boot::boot(shell, &mode).await {
         Ok(()) => match &mode {
             Mode::Supervise => supervise::supervise(shell).await,

@@ -145,6 +145,11 @@ impl Shell {
         self.stop_by.get_or_insert_with(|| clock::now().after(budget));
     }
 
+    /// What the budget of the stop has left, less the time that the logs need; little where nobody asked for a stop.
+    pub fn left_to_stop(&self) -> Duration {
+        self.stop_by.map_or(FLUSH, |by| by.since(clock::now()).saturating_sub(FLUSH))
+    }
+
     /// Writes what is buffered, for a bounded time.
     pub async fn finish(&mut self) {
         self.control.close();

@@ -7,6 +7,7 @@ mod waits;
 use super::boot::End;
 use super::children::{Gone, Who};
 use super::cron::Cron;
+use super::ecs::protection::{self, Protection};
 use super::launch::{Launch, LaunchError};
 use super::shell::Shell;
 use super::{clock, mirror, probing, status, step, stop};
@@ -28,6 +29,7 @@ struct Loop<'a> {
     core: Supervisor,
     probes: probing::Probes,
     cron: Cron,
+    protection: Protection,
     mirror: mirror::Mirror,
     waits: waits::Waits,
     /// How far behind its moment the last run of each entry started.
@@ -60,12 +62,15 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
     let plan = Rc::new(plan);
     shell.plan = Rc::clone(&plan);
     let core = Supervisor::new(&plan.services, &plan.crons, plan.stop_timeout, seed());
+    let agent = shell.environment.get(protection::VARIABLE).and_then(|uri| uri.to_str());
+    let protection = Protection::start(&plan.ecs, agent, &shell.board);
     let mut event_loop = Loop {
         shell,
         plan,
         core,
         probes: probing::Probes::default(),
         cron,
+        protection,
         mirror: mirror::Mirror::default(),
         waits: waits::Waits::default(),
         lags: HashMap::new(),
@@ -76,6 +81,7 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
     event_loop.shell.board.supervises.set(true);
     let code = event_loop.run().await;
     event_loop.shell.board.supervises.set(false);
+    event_loop.protection.finish(event_loop.shell.left_to_stop()).await;
     Ok(code)
 }
 
@@ -150,6 +156,7 @@ impl Loop<'_> {
                 } else {
                     tracing::info!("{signal:?}: stopping, within {}", Words(self.plan.stop_timeout));
                 }
+                self.protection.stop();
                 self.feed(Event::Stop).await
             }
             _ => None,
@@ -200,6 +207,7 @@ impl Loop<'_> {
     async fn gone(&mut self, gone: Gone) -> Option<u8> {
         let Who::Unit(id) = gone.who else { return None };
         self.probes.stop(id);
+        self.protection.gone(id);
         if let Some(fault) = &gone.fault {
             tracing::error!(service = %self.name(id), "{fault}");
             return self
@@ -332,7 +340,7 @@ impl Loop<'_> {
                     format: service.log_format.unwrap_or(log.format),
                     on_stall: service.on_stall.unwrap_or(log.on_stall),
                     all_to_stderr: false,
-                    tap: None,
+                    tap: self.protection.tap(id, service),
                 })
             }
             Id::Run { unit, .. } => {

@@ -106,7 +106,8 @@ impl Relay {
     ) -> Self {
         Self {
             reader,
-            format: Formatter::new(info.format, &info.label, info.pid, info.stream),
+            format: Formatter::new(info.format, &info.label, info.pid, info.stream)
+                .with_context(journal::context()),
             source: output.source(info.stream, info.label.to_string(), info.on_stall),
             output: output.clone(),
             blocks: info.on_stall == OnStall::Block,
