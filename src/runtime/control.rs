@@ -25,10 +25,12 @@ pub struct Ask {
 }
 
 /// The shell's end of the socket.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Control {
     listening: Option<Listening>,
     asks: Option<mpsc::Receiver<Ask>>,
+    /// Who answers, also where there is no socket.
+    desk: Option<Rc<dyn Desk>>,
 }
 
 impl Control {
@@ -40,6 +42,11 @@ impl Control {
             return ask;
         }
         std::future::pending().await
+    }
+
+    /// Who answers requests, whatever way they come.
+    pub fn desk(&self) -> Option<Rc<dyn Desk>> {
+        self.desk.clone()
     }
 
     /// Takes the socket away, at the end.
@@ -56,6 +63,7 @@ impl Control {
 /// The exit code: another init runs this container already.
 pub async fn open(shell: &mut Shell, mode: &Mode) -> Result<(), u8> {
     shell.board.know(&shell.plan);
+    let desk = receive(shell);
     let Some(path) = shell.plan.control.socket.clone() else { return Ok(()) };
     let found = match look(&path).await {
         Ok(Found::Here(pid)) if *mode == Mode::Supervise => {
@@ -87,19 +95,25 @@ pub async fn open(shell: &mut Shell, mode: &Mode) -> Result<(), u8> {
     match listen(shell, mode, &path, found) {
         Ok((listening, listener)) => {
             tracing::debug!("control socket {}", listening.path().display());
-            let (sender, asks) = mpsc::channel(CLIENTS);
-            let desk = Reception {
-                board: Rc::clone(&shell.board),
-                asks: sender,
-                preset: shell.plan.preset.clone(),
-                role: shell.plan.role.clone(),
-            };
-            shell.control = Control { listening: Some(listening), asks: Some(asks) };
-            tokio::task::spawn_local(server::serve(listener, shell.own_uid, Rc::new(desk)));
+            shell.control.listening = Some(listening);
+            tokio::task::spawn_local(server::serve(listener, shell.own_uid, desk));
         }
         Err(why) => without(mode, &why),
     }
     Ok(())
+}
+
+/// Opens the desk: from now on there is somebody to answer.
+fn receive(shell: &mut Shell) -> Rc<dyn Desk> {
+    let (sender, asks) = mpsc::channel(CLIENTS);
+    let desk: Rc<dyn Desk> = Rc::new(Reception {
+        board: Rc::clone(&shell.board),
+        asks: sender,
+        preset: shell.plan.preset.clone(),
+        role: shell.plan.role.clone(),
+    });
+    shell.control = Control { listening: None, asks: Some(asks), desk: Some(Rc::clone(&desk)) };
+    desk
 }
 
 fn listen(

@@ -34,6 +34,8 @@ struct Loop<'a> {
     waits: waits::Waits,
     /// How far behind its moment the last run of each entry started.
     lags: HashMap<u16, Duration>,
+    /// How long the last run of each cron entry took.
+    took: HashMap<u16, Duration>,
     /// Orphans are counted from the moment that the core has asked about them.
     orphans: Option<u32>,
     /// How many actions were carried out.
@@ -74,6 +76,7 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
         mirror: mirror::Mirror::default(),
         waits: waits::Waits::default(),
         lags: HashMap::new(),
+        took: HashMap::new(),
         orphans: None,
         done: 0,
     };
@@ -208,6 +211,9 @@ impl Loop<'_> {
         let Who::Unit(id) = gone.who else { return None };
         self.probes.stop(id);
         self.protection.gone(id);
+        if let Id::Run { unit, .. } = id {
+            self.took.insert(unit, gone.uptime);
+        }
         if let Some(fault) = &gone.fault {
             tracing::error!(service = %self.name(id), "{fault}");
             return self

@@ -7,6 +7,7 @@
 //! | `fpm`, `queue`, `minute` | PHP-FPM, queue, schedule and environment of the sample application |
 //! | `crash`, `reasons` | restarts, backoff, giving up, and endings in words |
 //! | `stop`, `order`, `runs` | stops: budgets, second and third signals, order, readiness, roles; cron runs |
+//! | `observe` | health and metrics over HTTP, scale-in protection |
 //! | `leftovers` | what left its group or lost its parent |
 //! | `output` | lines, pipes, stalls, closed and odd streams |
 //! | `tls` | the preset "nginx" with a real nginx |
@@ -34,6 +35,7 @@ mod fpm;
 mod idle;
 mod leftovers;
 mod minute;
+mod observe;
 mod order;
 mod output;
 mod procs;

@@ -71,6 +71,7 @@ impl Loop<'_> {
             running: status.runs.into_iter().map(|(_, pid, age)| Run { pid, age_ms: millis(age) }).collect(),
             last_exit,
             last_ago_ms: last_ago.map(millis),
+            last_took_ms: self.took.get(&status.unit).copied().map(millis),
             lag_ms: self.lags.get(&status.unit).copied().map(millis),
             outcomes: outcomes(&status.outcomes),
         }
