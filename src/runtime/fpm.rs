@@ -345,7 +345,7 @@ mod tests {
         };
         let own = ("/run/api.sock".to_owned(), "/s/api".to_owned());
         let added = ("127.0.0.1:9000".to_owned(), "/-/fpm-status".to_owned());
-        assert_eq!(pages(&plan(), None), [own.clone()]);
+        assert_eq!(pages(&plan(), None), std::slice::from_ref(&own));
         assert_eq!(pages(&plan(), Some("/s")), [own.clone(), added.clone()]);
         let sockets = FpmPlan { status_socket: true, ..plan() };
         let addresses: Vec<String> = pages(&sockets, Some("/s")).into_iter().map(|page| page.0).collect();

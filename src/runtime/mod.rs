@@ -133,7 +133,7 @@ async fn life(shell: &mut Shell, mode: Mode) -> u8 {
         return code;
     }
     observe::open(shell, &mode).await;
-    ecs::start(shell);
+    ecs::start(shell, &mode);
     let end = match boot::boot(shell, &mode).await {
         Ok(()) => match &mode {
             Mode::Supervise => supervise::supervise(shell).await,

@@ -14,6 +14,7 @@ mod harness;
 mod support;
 
 mod app;
+mod ecs;
 mod encrypted;
 mod files;
 mod lease;

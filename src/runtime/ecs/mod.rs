@@ -10,6 +10,7 @@
 //! | [`guard`] | PURE: when the task is protected from a scale-in, and when not any more |
 //! | [`protection`] | carries out what the guard decides |
 
+use super::Mode;
 use super::shell::Shell;
 
 pub mod client;
@@ -18,11 +19,10 @@ pub mod guard;
 pub mod jobs;
 pub mod protection;
 
-/// Begins to ask for the task's metadata, where the agent has said where.
-pub fn start(shell: &Shell) {
-    if let Some(uri) =
-        shell.environment.get(context::VARIABLE).and_then(|uri| uri.to_str()).filter(|uri| !uri.is_empty())
-    {
+/// Begins to ask for the task's metadata, where the agent has said where. A one-off has no use for it.
+pub fn start(shell: &Shell, mode: &Mode) {
+    let uri = shell.environment.get(context::VARIABLE).and_then(|uri| uri.to_str());
+    if let Some(uri) = uri.filter(|uri| !uri.is_empty() && !mode.is_one_off()) {
         tokio::task::spawn_local(context::learn(shell.board.clone(), uri.to_owned()));
     }
 }

@@ -69,7 +69,7 @@ fn moment(ms: i64) -> f64 {
 }
 
 /// The labels of each instance.
-fn of_each<'a>(services: &'a [Service]) -> impl Iterator<Item = (Vec<(&'static str, String)>, &'a Service)> {
+fn of_each(services: &[Service]) -> impl Iterator<Item = (Vec<(&'static str, String)>, &Service)> {
     services.iter().map(|service| {
         (vec![("service", service.service.clone()), ("instance", service.instance.to_string())], service)
     })

@@ -22,7 +22,6 @@ pub mod request;
 
 use super::Mode;
 use super::shell::Shell;
-use crate::control::server::Found;
 use crate::probe::Address;
 use crate::sys::words;
 use answer::Source;
@@ -92,15 +91,15 @@ async fn listen(text: &str) -> Result<Listener, String> {
 
 /// Takes away the socket of an init that was killed.
 async fn clear(path: &Path) -> Result<(), String> {
-    let is_socket = path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket());
-    if !is_socket {
+    if !path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
         return Ok(());
     }
-    match crate::control::server::look(path).await {
-        Ok(Found::Stale) => std::fs::remove_file(path).map_err(|error| words(&error)),
-        Ok(Found::Nobody) => Ok(()),
-        Ok(Found::Here(_) | Found::Elsewhere) => Err("another process listens there".to_owned()),
-        Err(error) => Err(error.to_string()),
+    match tokio::time::timeout(HEAD_WITHIN, UnixStream::connect(path)).await {
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(|error| words(&error))
+        }
+        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        _ => Err("another process listens there".to_owned()),
     }
 }
 
