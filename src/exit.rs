@@ -24,7 +24,7 @@ pub const SOFTWARE: u8 = 70;
 pub const OS: u8 = 71;
 /// A path that must be written cannot be.
 pub const CANT_CREATE: u8 = 73;
-/// The migration lock was not obtained before its deadline.
+/// The migration lock was not obtained before its deadline, or another init supervises this container already.
 pub const LOCKED: u8 = 75;
 /// A boot step said success but its result is not there.
 pub const UNVERIFIED: u8 = 76;
@@ -66,7 +66,10 @@ pub const TABLE: &[(&str, &str)] = &[
     ("70", "a fault in init itself"),
     ("71", "the system refused (fork, memory, descriptors) during boot"),
     ("73", "a path that must be written cannot be"),
-    ("75", "the migration lock was not obtained before its deadline"),
+    (
+        "75",
+        "the migration lock was not obtained before its deadline, or another init supervises this container already",
+    ),
     ("76", "a boot step said success but its result is not there (`optimize` printed FAIL or left no cache)"),
     ("78", "configuration invalid"),
     ("124", "a boot step or the migration ran out of time"),

@@ -151,6 +151,12 @@ fn summary(out: &mut dyn Write, loaded: &Loaded, plan: &Plan) -> io::Result<()> 
     }
     steps(out, plan)?;
     services(out, plan)?;
+    if let Some(listen) = &plan.health.listen {
+        line(out, "health", &format!("/livez, /readyz and /metrics on {listen}"))?;
+    }
+    if !plan.ecs.protected.is_empty() {
+        line(out, "ecs", &format!("no scale-in while {} has a job", plan.ecs.protected.join(" or ")))?;
+    }
     for cron in &plan.crons {
         let zone = cron.time_zone.as_deref().unwrap_or("UTC");
         line(out, "cron", &format!("{}  {} ({zone})  {}", cron.name, cron.schedule, shown(&cron.command)))?;

@@ -6,10 +6,12 @@ use super::shell::Shell;
 use super::step::{OnStop, StepEnd};
 use super::{Mode, clock, fetching, preflight, verify};
 use crate::config::plan::{FileFormat, LogFormat, Signal, StepPlan};
+use crate::control::protocol::SpanKind;
 use crate::exit;
 use crate::logs::format::Label;
 use crate::supervisor::ExitStatus;
 use crate::supervisor::words::Words;
+use std::rc::Rc;
 
 /// Why boot did not end in a running container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +46,11 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
             withheld.join(", ")
         );
     }
-    preflight::preflight(shell, mode)?;
+    let board = Rc::clone(&shell.board);
+    let span = board.begin(SpanKind::Init, "preflight");
+    let checked = preflight::preflight(shell, mode);
+    board.end(span, checked.is_ok());
+    checked?;
     if !mode.boots() {
         tracing::info!("--no-boot: nothing is fetched and no boot step runs");
         return Ok(());
@@ -52,10 +58,16 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
     let plan = shell.plan.clone();
     tell_of_no_dotenv(shell);
     for file in &plan.files {
-        fetching::fetch(shell, file).await?;
+        let span = board.begin(SpanKind::Fetch, &file.path.display().to_string());
+        let fetched = fetching::fetch(shell, file).await;
+        board.end(span, fetched.is_ok());
+        fetched?;
     }
     for step in &plan.boot {
-        run_step(shell, step, mode.is_one_off()).await?;
+        let span = board.begin(SpanKind::Step, &step.name);
+        let done = run_step(shell, step, mode.is_one_off()).await;
+        board.end(span, done.is_ok());
+        done?;
     }
     tracing::info!("booted in {}", Words(clock::now().since(began)));
     Ok(())

@@ -31,7 +31,12 @@ pub fn prepare(shell: &mut Shell, plan: &mut Plan) {
         let scan = fpm::scan(&main);
         warn_about_timeout(name, &scan, plan.stop_timeout);
         follow_listen(service, &scan);
-        if let Some(path) = write(shell, plan, service, &drop_in, &main, &scan) {
+        let path = write(shell, plan, service, &drop_in, &main, &scan);
+        let dir = path.as_ref().map(|_| plan.state_dir.as_path());
+        let mut pages = shell.board.status_pages.borrow_mut();
+        pages.retain(|page| page.service != service.name);
+        pages.extend(fpm::status_pages(&service.name, &drop_in, &scan, dir));
+        if let Some(path) = path {
             service.command = fpm::command(&service.command, &path);
         }
     }
@@ -66,7 +71,9 @@ fn write(
     let identity = shell.identity(service.user.as_deref()).ok().flatten();
     let env = shell.environment.of(identity.as_ref(), &service.env);
     let keys = plan.env.keys().chain(service.env.keys()).map(String::as_str);
-    let text = fpm::render(drop_in, main, scan, keys, |name| env.contains_key(OsStr::new(name)));
+    let text = fpm::render((name, &plan.state_dir), drop_in, main, scan, keys, |name| {
+        env.contains_key(OsStr::new(name))
+    });
     let path = plan.state_dir.join(format!("{name}.fpm.conf"));
     let (uid, gid) = identity.map_or((None, None), |identity| (Some(identity.uid), Some(identity.gid)));
     match place(text.as_bytes(), &Target { path: path.clone(), mode: MODE, uid, gid }) {

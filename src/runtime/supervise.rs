@@ -1,19 +1,26 @@
 //! The event loop: waits for one thing at a time, tells the core, carries out what the core asks.
 
+mod asks;
+mod show;
+mod waits;
+
 use super::boot::End;
 use super::children::{Gone, Who};
 use super::cron::Cron;
+use super::ecs::protection::{self, Protection};
 use super::launch::{Launch, LaunchError};
 use super::shell::Shell;
-use super::{clock, probing, status, step, stop};
+use super::{clock, mirror, probing, status, step, stop};
 use crate::config::plan::{Plan, Signal, StopScope};
+use crate::control::protocol::Phase;
 use crate::exit;
 use crate::logs::format::Label;
 use crate::supervisor::words::{Words, counted};
 use crate::supervisor::{Action, Event, Id, Notice, Severity, SpawnFault, Supervisor};
 use crate::sys;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Everything the loop works on.
 struct Loop<'a> {
@@ -22,6 +29,13 @@ struct Loop<'a> {
     core: Supervisor,
     probes: probing::Probes,
     cron: Cron,
+    protection: Protection,
+    mirror: mirror::Mirror,
+    waits: waits::Waits,
+    /// How far behind its moment the last run of each entry started.
+    lags: HashMap<u16, Duration>,
+    /// How long the last run of each cron entry took.
+    took: HashMap<u16, Duration>,
     /// Orphans are counted from the moment that the core has asked about them.
     orphans: Option<u32>,
     /// How many actions were carried out.
@@ -50,9 +64,28 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
     let plan = Rc::new(plan);
     shell.plan = Rc::clone(&plan);
     let core = Supervisor::new(&plan.services, &plan.crons, plan.stop_timeout, seed());
-    let mut event_loop =
-        Loop { shell, plan, core, probes: probing::Probes::default(), cron, orphans: None, done: 0 };
-    Ok(event_loop.run().await)
+    let agent = shell.environment.get(protection::VARIABLE).and_then(|uri| uri.to_str());
+    let protection = Protection::start(&plan.ecs, agent, &shell.board);
+    let mut event_loop = Loop {
+        shell,
+        plan,
+        core,
+        probes: probing::Probes::default(),
+        cron,
+        protection,
+        mirror: mirror::Mirror::default(),
+        waits: waits::Waits::default(),
+        lags: HashMap::new(),
+        took: HashMap::new(),
+        orphans: None,
+        done: 0,
+    };
+    event_loop.shell.board.enter(Phase::Running);
+    event_loop.shell.board.supervises.set(true);
+    let code = event_loop.run().await;
+    event_loop.shell.board.supervises.set(false);
+    event_loop.protection.finish(event_loop.shell.left_to_stop()).await;
+    Ok(code)
 }
 
 /// Why there is nothing to supervise.
@@ -68,6 +101,7 @@ impl Loop<'_> {
         let mut ended = self.feed(Event::Boot).await;
         let (mut in_a_row, mut settled) = (0_u32, false);
         loop {
+            self.note();
             if let Some(code) = ended {
                 return code;
             }
@@ -90,10 +124,21 @@ impl Loop<'_> {
                 () = clock::until(deadline) => ended = self.feed(Event::Deadline).await,
                 // One CHLD may stand for more ends than a batch holds; the rest waits until everything else had its turn.
                 () = std::future::ready(()), if self.shell.children.more_to_reap() => ended = self.reap().await,
+                // Last: clients that ask without end must not stop the clock either.
+                ask = self.shell.control.next() => ended = self.asked(ask).await,
                 () = std::future::ready(()), if in_a_row >= SIGNALS_IN_A_ROW => {}
             }
             in_a_row = 0;
         }
+    }
+
+    /// What others may know of it.
+    fn note(&mut self) {
+        self.mirror.refresh(&self.shell.board, &self.plan, &self.core);
+        if self.core.is_stopping() {
+            self.shell.board.enter(Phase::Stopping);
+        }
+        self.settle();
     }
 
     async fn signal(&mut self, signal: Signal) -> Option<u8> {
@@ -114,6 +159,7 @@ impl Loop<'_> {
                 } else {
                     tracing::info!("{signal:?}: stopping, within {}", Words(self.plan.stop_timeout));
                 }
+                self.protection.stop();
                 self.feed(Event::Stop).await
             }
             _ => None,
@@ -133,6 +179,7 @@ impl Loop<'_> {
             if !due.run {
                 continue;
             }
+            self.lags.insert(due.unit, due.lag);
             if due.lag > LATE {
                 tracing::warn!(service = name, "starts {} late", Words(due.lag));
             }
@@ -163,6 +210,10 @@ impl Loop<'_> {
     async fn gone(&mut self, gone: Gone) -> Option<u8> {
         let Who::Unit(id) = gone.who else { return None };
         self.probes.stop(id);
+        self.protection.gone(id);
+        if let Id::Run { unit, .. } = id {
+            self.took.insert(unit, gone.uptime);
+        }
         if let Some(fault) = &gone.fault {
             tracing::error!(service = %self.name(id), "{fault}");
             return self
@@ -176,6 +227,7 @@ impl Loop<'_> {
     async fn feed(&mut self, event: Event) -> Option<u8> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
+            self.waits.see(&event);
             let actions = self.core.handle(event, clock::now());
             // One walk over /proc serves all signals of one answer.
             let mut walk = None;
@@ -294,7 +346,7 @@ impl Loop<'_> {
                     format: service.log_format.unwrap_or(log.format),
                     on_stall: service.on_stall.unwrap_or(log.on_stall),
                     all_to_stderr: false,
-                    tap: None,
+                    tap: self.protection.tap(id, service),
                 })
             }
             Id::Run { unit, .. } => {
@@ -322,7 +374,8 @@ impl Loop<'_> {
         status::name(&self.plan, id)
     }
 
-    fn tell(&self, notice: &Notice) {
+    fn tell(&mut self, notice: &Notice) {
+        self.waits.overhear(notice);
         let text = notice.text.as_str();
         match (notice.about.map(|id| self.name(id)), notice.severity) {
             (Some(name), Severity::Error) => tracing::error!(service = %name, "{text}"),

@@ -16,6 +16,7 @@
 //! | [`capabilities`] | which of root's powers init lacks |
 //! | [`cgroup`] | the kernel's count of out-of-memory kills |
 //! | [`files`] | probing, making and placing files as another user, safely |
+//! | [`socket`] | where the control socket is: long paths, its mode, who hung up
 //! | [`clock`] | monotonic and wall time, and an alarm that notices a stepped clock |
 //!
 //! What it is not: a policy. Nothing here decides what to start, when, or what a failure means; nothing
@@ -37,6 +38,7 @@ pub mod local;
 pub mod memory;
 pub mod proc;
 pub mod reap;
+pub mod socket;
 pub mod spawn;
 pub mod tty;
 pub mod users;

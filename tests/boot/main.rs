@@ -15,6 +15,7 @@ mod support;
 
 mod app;
 mod doctor;
+mod ecs;
 mod encrypted;
 mod files;
 mod lease;
