@@ -7,7 +7,7 @@ mod toml;
 
 use super::resolve::{Layers, resolve};
 use super::schema::{
-    Backoff, Boot, Config, Control, Cron, Ecs, File, Fpm, GiveUp, Health, Log, Migrate, Ready, Service,
+    Backoff, Boot, Config, Control, Cron, Ecs, File, Fpm, GiveUp, Health, Live, Log, Migrate, Ready, Service,
 };
 use super::tree::Source;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
@@ -56,6 +56,12 @@ pub fn sections() -> Vec<Section> {
             "[service.php-fpm.ready]",
             fields::<Ready>(),
             "[service.a]\ncommand = ['b']\n[service.a.ready]\nfastcgi = 'a:1'\n",
+        ),
+        section(
+            "Live",
+            "[service.php-fpm.live]",
+            fields::<Live>(),
+            "[service.a]\ncommand = ['b']\n[service.a.live]\nfastcgi = 'a:1'\n",
         ),
         section(
             "Fpm",
