@@ -23,6 +23,8 @@ use std::time::Duration;
 pub enum Who {
     /// An instance of a service or a run of a cron entry.
     Unit(Id),
+    /// The program of a probe, by its number.
+    Probe(u64),
     /// The fetch child, a boot step, the migration or the one-off: one at a time.
     Step,
 }
@@ -208,6 +210,11 @@ impl Children {
         escaped.sort_by_key(|process| process.pid);
         escaped.dedup_by_key(|process| process.pid);
         child.escaped = escaped;
+    }
+
+    /// The main process of a unit, while it lives.
+    pub fn pid(&self, id: Id) -> Option<Pid> {
+        self.units.get(&id).copied()
     }
 
     /// Signals the main process of the unit or its whole group; with the group go those that left it.

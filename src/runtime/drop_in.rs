@@ -45,15 +45,19 @@ pub fn prepare(shell: &mut Shell, plan: &mut Plan) {
 
 /// The image decides where FPM listens; a probe elsewhere would end a working service.
 fn follow_listen(service: &mut ServicePlan, scan: &fpm::Scan) {
-    let Some(ProbePlan::FastCgi { address, .. }) = service.ready.as_mut().map(|ready| &mut ready.probe)
-    else {
-        return;
-    };
     let addresses: Vec<String> = scan.listens.values().map(|listen| fpm::reachable(listen)).collect();
-    if let (false, Some(first)) = (addresses.contains(address), addresses.first()) {
+    let probes = [
+        service.ready.as_mut().map(|ready| &mut ready.probe),
+        service.live.as_mut().map(|live| &mut live.probe),
+    ];
+    for probe in probes.into_iter().flatten() {
+        let (ProbePlan::FastCgi { address, .. }, Some(first)) = (probe, addresses.first()) else { continue };
+        if addresses.contains(address) {
+            continue;
+        }
         tracing::info!(
             service = service.name.as_str(),
-            "php-fpm's configuration listens on {first}, not on {address}: asking there whether it is ready"
+            "php-fpm's configuration listens on {first}, not on {address}: probing it there"
         );
         first.clone_into(address);
     }

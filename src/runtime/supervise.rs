@@ -9,9 +9,10 @@ use super::children::{Gone, Who};
 use super::cron::Cron;
 use super::ecs::protection::{self, Protection};
 use super::launch::{Launch, LaunchError};
+use super::probing::Aim;
 use super::shell::Shell;
 use super::{clock, mirror, probing, status, step, stop};
-use crate::config::plan::{Plan, Signal, StopScope};
+use crate::config::plan::{Plan, ServicePlan, Signal, StopScope};
 use crate::control::protocol::Phase;
 use crate::exit;
 use crate::logs::format::Label;
@@ -119,7 +120,9 @@ impl Loop<'_> {
                     ended = self.signal(signal).await;
                     continue;
                 }
-                id = self.probes.next() => ended = self.feed(Event::Probe { id, ok: true }).await,
+                asked = self.probes.next() => if let Some(event) = self.probes.take(asked, self.shell) {
+                    ended = self.feed(event).await;
+                },
                 due = self.cron.due() => ended = self.due(due).await,
                 () = clock::until(deadline) => ended = self.feed(Event::Deadline).await,
                 // One CHLD may stand for more ends than a batch holds; the rest waits until everything else had its turn.
@@ -193,6 +196,7 @@ impl Loop<'_> {
     async fn reap(&mut self) -> Option<u8> {
         let mut ended = None;
         let mut all = self.shell.children.reap();
+        self.probes.reaped(&mut all);
         let relays = all.iter_mut().flat_map(|gone| std::mem::take(&mut gone.relays)).collect();
         step::last_words(relays, LAST_WORDS).await;
         for gone in all {
@@ -209,7 +213,7 @@ impl Loop<'_> {
 
     async fn gone(&mut self, gone: Gone) -> Option<u8> {
         let Who::Unit(id) = gone.who else { return None };
-        self.probes.stop(id);
+        self.probes.instance_ended(id);
         self.protection.gone(id);
         if let Id::Run { unit, .. } = id {
             self.took.insert(unit, gone.uptime);
@@ -274,14 +278,17 @@ impl Loop<'_> {
                 }
             }
             Action::StartProbe { id } => {
-                if let Some(ready) =
-                    self.plan.services.get(usize::from(unit(id))).and_then(|service| service.ready.clone())
-                {
-                    self.probes.start(id, self.name(id), ready);
+                if let Some(ready) = self.service(id).and_then(|service| service.ready.clone()) {
+                    self.probes.start_ready(id, self.name(id), ready);
                 }
             }
-            Action::StopProbe { id } => self.probes.stop(id),
-            Action::StartLiveness { .. } | Action::StopLiveness { .. } => {}
+            Action::StopProbe { id } => self.probes.stop(id, Aim::Ready),
+            Action::StartLiveness { id } => {
+                if let Some(live) = self.service(id).and_then(|service| service.live.clone()) {
+                    self.probes.start_live(id, self.name(id), live, self.shell.children.pid(id));
+                }
+            }
+            Action::StopLiveness { id } => self.probes.stop(id, Aim::Live),
             Action::SignalOrphans { signal } => {
                 let orphans = self.shell.children.orphans(stop::descendants());
                 if !orphans.is_empty() {
@@ -330,7 +337,7 @@ impl Loop<'_> {
                 let Some(service) = plan.services.get(usize::from(unit)) else {
                     return Err(LaunchError::Unknown);
                 };
-                self.shell.launch(&Launch {
+                let launch = Launch {
                     who: Who::Unit(id),
                     label: Label::Service {
                         name: service.name.clone(),
@@ -347,7 +354,8 @@ impl Loop<'_> {
                     on_stall: service.on_stall.unwrap_or(log.on_stall),
                     all_to_stderr: false,
                     tap: self.protection.tap(id, service),
-                })
+                };
+                self.probes.launch(id, &status::name(&plan, id), service, &launch, self.shell)
             }
             Id::Run { unit, .. } => {
                 let Some(cron) = plan.crons.get(usize::from(unit)) else { return Err(LaunchError::Unknown) };
@@ -367,6 +375,10 @@ impl Loop<'_> {
                 })
             }
         }
+    }
+
+    fn service(&self, id: Id) -> Option<&ServicePlan> {
+        self.plan.services.get(usize::from(unit(id)))
     }
 
     /// What log lines call an instance or a run: `php-fpm`, `queue:1`, `schedule`.
