@@ -2,20 +2,19 @@
 
 mod asks;
 mod show;
+mod spawn;
 mod waits;
 
 use super::boot::End;
 use super::children::{Gone, Who};
 use super::cron::Cron;
 use super::ecs::protection::{self, Protection};
-use super::launch::{Launch, LaunchError};
 use super::probing::Aim;
 use super::shell::Shell;
 use super::{clock, mirror, probing, status, step, stop};
 use crate::config::plan::{Plan, ServicePlan, Signal, StopScope};
 use crate::control::protocol::Phase;
 use crate::exit;
-use crate::logs::format::Label;
 use crate::supervisor::words::{Words, counted};
 use crate::supervisor::{Action, Event, Id, Notice, Severity, SpawnFault, Supervisor};
 use crate::sys;
@@ -137,7 +136,7 @@ impl Loop<'_> {
 
     /// What others may know of it.
     fn note(&mut self) {
-        self.mirror.refresh(&self.shell.board, &self.plan, &self.core);
+        self.mirror.refresh(&self.shell.board, &self.plan, &self.core, &self.probes);
         if self.core.is_stopping() {
             self.shell.board.enter(Phase::Stopping);
         }
@@ -278,13 +277,13 @@ impl Loop<'_> {
                 }
             }
             Action::StartProbe { id } => {
-                if let Some(ready) = self.service(id).and_then(|service| service.ready.clone()) {
+                if let Some(ready) = self.planned(id).and_then(|service| service.ready.clone()) {
                     self.probes.start_ready(id, self.name(id), ready);
                 }
             }
             Action::StopProbe { id } => self.probes.stop(id, Aim::Ready),
             Action::StartLiveness { id } => {
-                if let Some(live) = self.service(id).and_then(|service| service.live.clone()) {
+                if let Some(live) = self.planned(id).and_then(|service| service.live.clone()) {
                     self.probes.start_live(id, self.name(id), live, self.shell.children.pid(id));
                 }
             }
@@ -329,55 +328,7 @@ impl Loop<'_> {
         (alive != told).then_some(Event::Orphans { alive })
     }
 
-    fn spawn(&mut self, id: Id) -> Result<sys::Pid, LaunchError> {
-        let plan = Rc::clone(&self.plan);
-        let log = &plan.log;
-        match id {
-            Id::Service { unit, instance } => {
-                let Some(service) = plan.services.get(usize::from(unit)) else {
-                    return Err(LaunchError::Unknown);
-                };
-                let launch = Launch {
-                    who: Who::Unit(id),
-                    label: Label::Service {
-                        name: service.name.clone(),
-                        instance,
-                        instances: service.instances,
-                    },
-                    argv: &service.command,
-                    user: service.user.as_deref(),
-                    work_dir: service.work_dir.as_deref(),
-                    env: &service.env,
-                    umask: service.umask,
-                    open_files: service.open_files,
-                    format: service.log_format.unwrap_or(log.format),
-                    on_stall: service.on_stall.unwrap_or(log.on_stall),
-                    all_to_stderr: false,
-                    tap: self.protection.tap(id, service),
-                };
-                self.probes.launch(id, &status::name(&plan, id), service, &launch, self.shell)
-            }
-            Id::Run { unit, .. } => {
-                let Some(cron) = plan.crons.get(usize::from(unit)) else { return Err(LaunchError::Unknown) };
-                self.shell.launch(&Launch {
-                    who: Who::Unit(id),
-                    label: Label::Cron { name: cron.name.clone() },
-                    argv: &cron.command,
-                    user: cron.user.as_deref(),
-                    work_dir: cron.work_dir.as_deref(),
-                    env: &cron.env,
-                    umask: cron.umask,
-                    open_files: None,
-                    format: cron.log_format.unwrap_or(log.format),
-                    on_stall: cron.on_stall.unwrap_or(log.on_stall),
-                    all_to_stderr: false,
-                    tap: None,
-                })
-            }
-        }
-    }
-
-    fn service(&self, id: Id) -> Option<&ServicePlan> {
+    fn planned(&self, id: Id) -> Option<&ServicePlan> {
         self.plan.services.get(usize::from(unit(id)))
     }
 

@@ -1,5 +1,6 @@
 //! Services that tell of themselves: systemd's and s6's own programs, PHP-FPM of Debian.
 
+use crate::client;
 use crate::container::{Container, kill};
 use crate::probes::{AFTER, BACKOFF, ends_well, has, pool, ready_then_next};
 use crate::support::php_fpm;
@@ -24,6 +25,8 @@ fn systemds_own_client_makes_a_service_ready() {
     assert!(!container.log().contains("it: ready"), "{}", container.log());
     fs::write(container.file("go"), "").unwrap();
     ready_then_next(&container);
+    let told = client::status(&client::socket(&container)).services[0].told.clone();
+    assert_eq!(told.as_deref(), Some("up and  [31m running"));
     ends_well(container);
 }
 

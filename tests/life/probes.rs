@@ -1,5 +1,6 @@
 //! Probes that ask, against the real thing: PHP-FPM, nginx, socat, programs.
 
+use crate::client;
 use crate::container::{Container, NEEDS, PATIENCE, in_order, kill};
 use crate::procs;
 use crate::support::{eventually, need, php_fpm};
@@ -254,11 +255,17 @@ fn a_saturated_pool_is_degraded_and_not_restarted() {
         let master = container.one("master process");
         let request = slow_request(&container, address);
         container.says("it: degraded: ", 1);
+        let socket = client::socket(&container);
+        let health = client::health(&socket, "ready");
+        assert!(health.healthy && health.reasons.len() == 1, "{health:?}");
+        let degraded = || client::status(&socket).services[0].degraded.clone();
+        assert!(degraded().is_some());
         // More attempts than would restart it, and than its queue holds.
         container.says("still degraded", 8);
         fs::write(container.file("go"), "").unwrap();
         let log = container.says("it: no longer degraded, after", 1);
         assert_eq!(log.matches("it: degraded: ").count(), 1, "{log}");
+        assert_eq!(degraded(), None);
         let answer = request.wait_with_output().unwrap();
         assert!(String::from_utf8_lossy(&answer.stdout).ends_with("done"), "{answer:?}");
         assert_eq!(container.one("master process"), master);
