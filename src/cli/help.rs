@@ -26,6 +26,7 @@ In a running container ('init status --help' and the like tell more):
 
 Anywhere:
   init check [OPTIONS]          validate the configuration and print the plan
+  init doctor                   name what will break or hurt in this container
   init cron 'EXPR' [OPTIONS]    print the next runs of a schedule
   init import FILE [CRONTAB…]   print a supervisord.conf and crontabs as an
                                 init.toml
@@ -34,8 +35,8 @@ Anywhere:
 
 Options:
   --config FILE   read FILE instead of /etc/init.toml (also INIT_CONFIG)
-  --preset NAME   laravel, wordpress, php or none, instead of the one that fits
-                  the directory
+  --preset NAME   laravel, wordpress, php, nginx or none, instead of the one
+                  that fits the directory
   --role ROLE     only the services and cron entries of this role (also
                   INIT_ROLE)
   --migrate       as RUN_MIGRATIONS set to a non-empty value

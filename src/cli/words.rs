@@ -99,6 +99,18 @@ pub const REMOTE: &[Command] = &[
 /// The other commands.
 pub const LOCAL: &[Command] = &[
     command(
+        "doctor",
+        "name what will break or hurt",
+        &[
+            flag("json"),
+            flag("quiet"),
+            takes("config", "FILE"),
+            takes("preset", "NAME"),
+            takes("role", "ROLE"),
+        ],
+        Takes::Nothing,
+    ),
+    command(
         "check",
         "validate the configuration",
         &[

@@ -13,8 +13,8 @@
 use super::expand::is_plain_reference;
 use super::plan::{
     Backoff, ControlPlan, CronPlan, DecryptPlan, Derivation, EcsPlan, Env, FilePlan, FpmPlan, GiveUp,
-    HealthPlan, KeySource, LivePlan, LogPlan, MigratePlan, Plan, ProbePlan, ReadyPlan, Secret, ServicePlan, Signal,
-    StepPlan,
+    HealthPlan, KeySource, LivePlan, LogPlan, MigratePlan, Plan, ProbePlan, ReadyPlan, Secret, ServicePlan,
+    Signal, StepPlan,
 };
 use super::secret::looks_secret;
 use super::values::{show_codes, show_duration, show_mode, show_size, show_word};

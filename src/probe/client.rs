@@ -40,11 +40,7 @@ async fn get(address: &Address, path: &str, query: &str) -> Result<Answer, Refus
 }
 
 /// One request with these parameters and this body.
-pub(super) async fn call(
-    address: &Address,
-    params: &[(&str, &str)],
-    body: &[u8],
-) -> Result<Answer, Refusal> {
+pub(super) async fn call(address: &Address, params: &[(&str, &str)], body: &[u8]) -> Result<Answer, Refusal> {
     let request = fastcgi::request(params, body);
     let answer = match connect(address).await? {
         Stream::Tcp(stream) => exchange(stream, &request).await,

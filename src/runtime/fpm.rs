@@ -175,8 +175,8 @@ fn status_socket(dir: &Path, plan: &FpmPlan, service: &str, pool: &str) -> Optio
     (plan.status_socket && path.as_os_str().len() <= 107).then_some(path)
 }
 
-/// The text of the drop-in of `service` around `main`, with sockets in `dir`. `has` tells whether FPM's environment will have a variable, `plan_keys` are
-/// the names that the plan sets for it.
+/// The text of the drop-in of `service` around `main`, with sockets in `dir`. `has` tells whether FPM's environment will
+/// have a variable, `plan_keys` are the names that the plan sets for it.
 pub fn render<'a>(
     (service, dir): (&str, &Path),
     plan: &FpmPlan,

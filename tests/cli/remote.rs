@@ -78,6 +78,7 @@ fn every_command_has_a_help_with_an_example() {
         "pause",
         "resume",
         "check",
+        "doctor",
         "cron",
         "import",
         "completions",
