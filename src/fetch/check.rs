@@ -80,6 +80,7 @@ mod tests {
             endpoint: None,
             region: None,
             path_style: None,
+            known: None,
         }
     }
 

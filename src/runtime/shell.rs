@@ -8,12 +8,14 @@ use super::output::{Limits, Output};
 use super::relay::Relays;
 use super::signals::Signals;
 use super::{Mode, clock};
+use crate::config::ConfigError;
 use crate::config::plan::{LogLevel, Plan, Signal};
 use crate::supervisor::Mono;
 use crate::sys::init::Became;
 use crate::sys::users::{Identity, Users, UsersError};
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -31,6 +33,9 @@ pub enum Happening {
     /// The deadline passed.
     Deadline,
 }
+
+/// Reads the configuration as the command line said.
+pub type Load = Rc<dyn Fn() -> Result<Plan, Vec<ConfigError>>>;
 
 /// The shared state of the shell.
 pub struct Shell {
@@ -53,6 +58,16 @@ pub struct Shell {
     stop_by: Option<Mono>,
     /// What becoming init found.
     pub role: Became,
+    pub load: Load,
+    /// The ETag and source of what was fetched, by the path that it was placed at.
+    pub origins: HashMap<PathBuf, Origin>,
+}
+
+/// Where a file in its place came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub source: String,
+    pub etag: Option<String>,
 }
 
 impl Shell {
@@ -60,7 +75,7 @@ impl Shell {
     ///
     /// # Errors
     /// The system refused a descriptor.
-    pub fn new(plan: Plan, mode: &Mode, role: Became, signals: Signals) -> io::Result<Self> {
+    pub fn new(plan: Plan, mode: &Mode, role: Became, signals: Signals, load: Load) -> io::Result<Self> {
         let output = Output::open(Limits::default());
         // A one-off's output belongs to its caller: init speaks up only when something is wrong.
         let level = match (mode, plan.log.level) {
@@ -88,6 +103,8 @@ impl Shell {
             pipes_stay: false,
             stop_by: None,
             role,
+            load,
+            origins: HashMap::new(),
             plan: Rc::new(plan),
         })
     }

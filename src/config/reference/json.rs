@@ -1,7 +1,7 @@
 //! The JSON Schema: how the value types are described, and what is mended in what schemars makes of the structs.
 
 use crate::config::schema::Config;
-use crate::config::values::{At, Command, Dur, Maybe, Mode, Named, Plain, Sig, Size, Word, Words};
+use crate::config::values::{At, Command, Dur, Maybe, Mode, Named, OnChange, Plain, Sig, Size, Word, Words};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -55,6 +55,19 @@ described!([] Mode, _generator => json_schema!({
 }));
 described!([] Sig, _generator => json_schema!({ "type": ["string", "integer"], "minimum": 1, "maximum": 64 }));
 described!([] Plain, _generator => json_schema!({ "type": ["string", "integer"] }));
+described!([] OnChange, generator => {
+    let signal = generator.subschema_for::<Sig>();
+    json_schema!({ "anyOf": [
+        { "const": "reload" },
+        { "const": "none" },
+        {
+            "type": "object",
+            "properties": { "signal": signal, "service": { "type": "string" } },
+            "required": ["signal", "service"],
+            "additionalProperties": false,
+        },
+    ] })
+});
 described!([] Command, _generator => json_schema!({
     "type": "array",
     "items": { "type": ["string", "integer"] },

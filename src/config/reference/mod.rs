@@ -6,7 +6,7 @@ mod json;
 mod toml;
 
 use super::resolve::{Layers, resolve};
-use super::schema::{Backoff, Boot, Config, Cron, File, Fpm, GiveUp, Log, Migrate, Ready, Service};
+use super::schema::{Backoff, Boot, Config, Cron, File, Fpm, GiveUp, Log, Migrate, Ready, Reload, Service};
 use super::tree::Source;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_json::Value;
@@ -32,6 +32,7 @@ pub fn sections() -> Vec<Section> {
         section("Log", "[log]", fields::<Log>(), "[log]\n"),
         section("File", "[[file]]", fields::<File>(), "[[file]]\nsource = '/a'\npath = '/b'\n"),
         section("Boot", "[[boot]]", fields::<Boot>(), "[[boot]]\nname = 'a'\ncommand = ['b']\n"),
+        section("Reload", "[reload]", fields::<Reload>(), "[reload]\n"),
         section("Migrate", "[migrate]", fields::<Migrate>(), "[migrate]\ncommand = ['a']\n"),
         section("Service", "[service.php-fpm]", fields::<Service>(), "[service.a]\ncommand = ['b']\n"),
         section(

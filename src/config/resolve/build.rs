@@ -198,6 +198,7 @@ pub fn build(
         log: builder.log(config.log.unwrap_or_default()),
         files: entries::files(&mut builder, config.file),
         boot: entries::boot(&mut builder, config.boot),
+        reload: entries::reload(&mut builder, config.reload.unwrap_or_default()),
         migrate: config.migrate.and_then(|migrate| entries::migrate(&mut builder, migrate)),
         services,
         crons,

@@ -1,9 +1,11 @@
 //! What values are written as: durations, sizes, modes, signals, commands and words, each with its grammar and the
 //! text it is printed as.
 
+mod on_change;
 mod units;
 mod words;
 
+pub use on_change::OnChange;
 pub use units::{Dur, Mode, Sig, Size, show_duration, show_mode, show_size};
 pub use words::{Word, Words, show_word};
 
