@@ -2,7 +2,8 @@
 //! work, read by whoever answers for it (control socket, health listener), at any moment of the container's life.
 
 use super::clock;
-use crate::control::protocol::{Phase, Span, SpanKind, Timeline};
+use super::reload::Verdict;
+use crate::control::protocol::{Phase, Reloaded, Span, SpanKind, Timeline};
 use crate::supervisor::Mono;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ pub struct Board {
     began: Mono,
     phase: Cell<Phase>,
     spans: RefCell<Vec<Span>>,
+    last_reload: RefCell<Option<(Mono, Verdict)>>,
     /// What ECS tells of the task.
     pub ecs: RefCell<BTreeMap<String, String>>,
 }
@@ -30,6 +32,7 @@ impl Board {
             began: clock::now(),
             phase: Cell::new(Phase::Booting),
             spans: RefCell::default(),
+            last_reload: RefCell::default(),
             ecs: RefCell::default(),
         })
     }
@@ -65,6 +68,21 @@ impl Board {
             span.end_ms = Some(now);
             span.ok = ok;
         }
+    }
+
+    /// A reload has ended.
+    pub fn reloaded(&self, verdict: Verdict) {
+        *self.last_reload.borrow_mut() = Some((clock::now(), verdict));
+    }
+
+    /// How the last reload ended.
+    pub fn last_reload(&self) -> Option<Reloaded> {
+        let last = self.last_reload.borrow();
+        last.as_ref().map(|(at, verdict)| Reloaded {
+            ok: verdict.code == 0,
+            ago_ms: u64::try_from(clock::now().since(*at).as_millis()).unwrap_or(u64::MAX),
+            text: verdict.text.clone(),
+        })
     }
 
     pub fn timeline(&self) -> Timeline {

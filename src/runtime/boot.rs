@@ -44,6 +44,7 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
             withheld.join(", ")
         );
     }
+    super::reload::sweep(&shell.plan);
     preflight::preflight(shell, mode)?;
     if !mode.boots() {
         tracing::info!("--no-boot: nothing is fetched and no boot step runs");

@@ -19,6 +19,7 @@ const OWN_SECRETS: &[&str] = &[
 pub type Variables = BTreeMap<OsString, OsString>;
 
 /// Builds the environments of children from one snapshot of init's own.
+#[derive(Clone)]
 pub struct Environment {
     base: Variables,
     /// Names that the plan sets: these win over what the identity would bring.

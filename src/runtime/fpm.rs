@@ -131,13 +131,15 @@ pub fn reachable(listen: &str) -> String {
 }
 
 /// The text of the drop-in around `main`. `has` tells whether FPM's environment will have a variable, `plan_keys` are
-/// the names that the plan sets for it.
+/// the names that the plan sets for it. `literal` gives the values that a master that runs already does not have; none of
+/// them needs an escape.
 pub fn render<'a>(
     plan: &FpmPlan,
     main: &Path,
     scan: &Scan,
     plan_keys: impl Iterator<Item = &'a str>,
     has: impl Fn(&str) -> bool,
+    literal: impl Fn(&str) -> Option<String>,
 ) -> String {
     let mut text = String::from(
         "; Written by init at every start. Your own configuration is included below and wins over all of this.\n[global]\n",
@@ -154,7 +156,10 @@ pub fn render<'a>(
         let _ = writeln!(text, "[{pool}]\nping.path = {}", plan.ping_path);
         text.push_str("catch_workers_output = yes\ndecorate_workers_output = no\n");
         for name in &names {
-            let _ = writeln!(text, "env[{name}] = ${name}");
+            let _ = match literal(name) {
+                Some(value) => writeln!(text, "env[{name}] = \"{value}\""),
+                None => writeln!(text, "env[{name}] = ${name}"),
+            };
         }
     }
     let _ = writeln!(text, "[global]\ninclude = {}", main.display());
@@ -264,15 +269,32 @@ mod tests {
     fn only_variables_that_exist_are_passed() {
         let found = Scan { pools: ["www".to_owned()].into(), ..Scan::default() };
         let keys = ["APP_ENV_PATH", "UNSET", "BAD-NAME"];
-        let text = render(&plan(), Path::new("/m.conf"), &found, keys.into_iter(), |name| {
-            ["APP_ENV_PATH", "AWS_REGION", "BAD-NAME"].contains(&name)
-        });
+        let text = render(
+            &plan(),
+            Path::new("/m.conf"),
+            &found,
+            keys.into_iter(),
+            |name| ["APP_ENV_PATH", "AWS_REGION", "BAD-NAME"].contains(&name),
+            |_| None,
+        );
         assert!(
             text.contains("env[APP_ENV_PATH] = $APP_ENV_PATH\nenv[AWS_REGION] = $AWS_REGION\n"),
             "{text}"
         );
         assert!(!text.contains("UNSET") && !text.contains("BAD-NAME"), "{text}");
         assert!(text.ends_with("[global]\ninclude = /m.conf\n"), "{text}");
+    }
+
+    #[test]
+    fn what_a_running_master_does_not_have_is_written_out() {
+        let found = Scan { pools: ["www".to_owned()].into(), ..Scan::default() };
+        let keys = ["CACHE", "OLD"].into_iter();
+        let value = |name: &str| (name == "CACHE").then(|| "/g/2/config.php".to_owned());
+        let text = render(&plan(), Path::new("/m.conf"), &found, keys, |name| name != "AWS_REGION", value);
+        assert!(
+            text.contains("env[CACHE] = \"/g/2/config.php\"\n") && text.contains("env[OLD] = $OLD\n"),
+            "{text}"
+        );
     }
 
     #[test]

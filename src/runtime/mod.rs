@@ -25,6 +25,8 @@ pub mod output;
 pub mod preflight;
 pub mod probing;
 pub mod relay;
+pub mod reload;
+mod reloading;
 pub mod shell;
 pub mod signals;
 pub mod status;

@@ -4,6 +4,7 @@ use super::boot::End;
 use super::children::{Gone, Who};
 use super::cron::Cron;
 use super::launch::{Launch, LaunchError};
+use super::reload::Reloads;
 use super::shell::Shell;
 use super::{clock, probing, status, step, stop};
 use crate::config::plan::{Plan, Signal, StopScope};
@@ -16,12 +17,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Everything the loop works on.
-struct Loop<'a> {
-    shell: &'a mut Shell,
-    plan: Rc<Plan>,
-    core: Supervisor,
+pub(super) struct Loop<'a> {
+    pub(super) shell: &'a mut Shell,
+    pub(super) plan: Rc<Plan>,
+    pub(super) core: Supervisor,
     probes: probing::Probes,
-    cron: Cron,
+    pub(super) cron: Cron,
+    pub(super) reloads: Reloads,
     /// Orphans are counted from the moment that the core has asked about them.
     orphans: Option<u32>,
     /// How many actions were carried out.
@@ -34,7 +36,8 @@ struct Loop<'a> {
 /// [`End::Failed`] when what is to be supervised cannot be: nothing was started.
 pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
     let mut plan = (*shell.plan).clone();
-    super::crontabs::load(&mut plan, std::env::var("TZ").ok().as_deref()).map_err(End::Failed)?;
+    super::crontabs::load(&mut plan, std::env::var("TZ").ok().as_deref(), &std::path::Path::to_owned)
+        .map_err(End::Failed)?;
     if plan.services.is_empty() && plan.crons.is_empty() {
         tracing::error!("{}", nothing(&plan));
         return Err(End::Failed(exit::CONFIG));
@@ -50,9 +53,12 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
     let plan = Rc::new(plan);
     shell.plan = Rc::clone(&plan);
     let core = Supervisor::new(&plan.services, &plan.crons, plan.stop_timeout, seed());
-    let mut event_loop =
-        Loop { shell, plan, core, probes: probing::Probes::default(), cron, orphans: None, done: 0 };
-    Ok(event_loop.run().await)
+    let reloads = Reloads::new(shell);
+    let probes = probing::Probes::default();
+    let mut event_loop = Loop { shell, plan, core, probes, cron, reloads, orphans: None, done: 0 };
+    let code = event_loop.run().await;
+    event_loop.reloads.finish(event_loop.shell).await;
+    Ok(code)
 }
 
 /// Why there is nothing to supervise.
@@ -71,6 +77,9 @@ impl Loop<'_> {
             if let Some(code) = ended {
                 return code;
             }
+            if self.core.is_stopping() {
+                self.reloads.stop(self.shell);
+            }
             let deadline = self.core.next_deadline();
             if deadline.is_none() && !settled {
                 // Everything is up, and nothing but events counts from now on.
@@ -88,6 +97,7 @@ impl Loop<'_> {
                 id = self.probes.next() => ended = self.feed(Event::Probe { id, ok: true }).await,
                 due = self.cron.due() => ended = self.due(due).await,
                 () = clock::until(deadline) => ended = self.feed(Event::Deadline).await,
+                () = clock::until(self.reloads.deadline()) => ended = self.reload_due().await,
                 // One CHLD may stand for more ends than a batch holds; the rest waits until everything else had its turn.
                 () = std::future::ready(()), if self.shell.children.more_to_reap() => ended = self.reap().await,
                 () = std::future::ready(()), if in_a_row >= SIGNALS_IN_A_ROW => {}
@@ -104,8 +114,8 @@ impl Loop<'_> {
                 None
             }
             Signal::HUP | Signal::USR2 => {
-                tracing::info!("{signal:?}: reloading the services gracefully");
-                self.feed(Event::Reload).await
+                let who = format!("{signal:?}");
+                self.ask_reload(&who, None).await
             }
             signal if self.shell.signals.is_stop(signal) => {
                 self.shell.asked_to_stop();
@@ -120,7 +130,7 @@ impl Loop<'_> {
         }
     }
 
-    async fn due(&mut self, due: Vec<crate::schedule::Due>) -> Option<u8> {
+    pub(super) async fn due(&mut self, due: Vec<crate::schedule::Due>) -> Option<u8> {
         for due in due {
             let name = self.plan.crons.get(usize::from(due.unit)).map_or("", |cron| cron.name.as_str());
             if due.missed > 0 {
@@ -161,7 +171,10 @@ impl Loop<'_> {
     }
 
     async fn gone(&mut self, gone: Gone) -> Option<u8> {
-        let Who::Unit(id) = gone.who else { return None };
+        let Who::Unit(id) = gone.who else {
+            let change = self.reloads.gone(self.shell, &gone);
+            return self.change(change).await;
+        };
         self.probes.stop(id);
         if let Some(fault) = &gone.fault {
             tracing::error!(service = %self.name(id), "{fault}");
@@ -174,9 +187,14 @@ impl Loop<'_> {
 
     /// Tells the core one event and everything that follows from it.
     async fn feed(&mut self, event: Event) -> Option<u8> {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            let actions = self.core.handle(event, clock::now());
+        let actions = self.core.handle(event, clock::now());
+        self.carry_out(actions).await
+    }
+
+    /// Does what the core asks, and everything that follows from it.
+    pub(super) async fn carry_out(&mut self, mut actions: Vec<Action>) -> Option<u8> {
+        let mut events = VecDeque::new();
+        loop {
             // One walk over /proc serves all signals of one answer.
             let mut walk = None;
             for action in actions {
@@ -190,8 +208,8 @@ impl Loop<'_> {
                     tokio::task::yield_now().await;
                 }
             }
+            actions = self.core.handle(events.pop_front()?, clock::now());
         }
-        None
     }
 
     fn perform(
