@@ -75,9 +75,11 @@ impl Stage {
             return Ok(None);
         }
         let staged = self.place_of(shell, &target.path)?;
+        let path = target.path.clone();
         let target = Target { path: staged.clone(), ..target.clone() };
         place(text.as_bytes(), &target)
             .map_err(|error| Failure::new(exit::CANT_CREATE, error.to_string()))?;
+        self.wait(staged.clone(), path, None);
         Ok(Some(staged))
     }
 

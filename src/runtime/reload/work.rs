@@ -409,14 +409,16 @@ impl Running {
 /// The configuration as it is now.
 fn read(shell: &Shell) -> Result<Plan, Failure> {
     let plan = (shell.load)().map_err(|errors| {
-        for error in &errors {
-            tracing::error!("{error}");
-        }
-        let first = errors.first().map_or(String::new(), |error| match &error.place {
-            Some(place) => format!(": {}:{}:{}: {}", place.file, place.line, place.column, error.message),
-            None => format!(": {}", error.message),
+        // In a line each: with their carets they are for a terminal.
+        let mut lines = errors.iter().map(|error| match &error.place {
+            Some(place) => format!("{}:{}:{}: {}", place.file, place.line, place.column, error.message),
+            None => error.message.clone(),
         });
-        Failure::new(exit::CONFIG, format!("cannot read the configuration{first}"))
+        let first = lines.next().unwrap_or_default();
+        Failure {
+            hints: lines.collect(),
+            ..Failure::new(exit::CONFIG, format!("cannot read the configuration: {first}"))
+        }
     })?;
     if plan.state_dir != shell.plan.state_dir {
         let text = format!(
