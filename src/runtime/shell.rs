@@ -84,13 +84,7 @@ impl Shell {
         };
         journal::configure(level, plan.log.format);
         let journal = journal::attach(output.clone());
-        let keys: Vec<&str> = plan
-            .files
-            .iter()
-            .filter_map(|file| file.decrypt.as_ref())
-            .flat_map(|plan| plan.secret.variables())
-            .collect();
-        let environment = Environment::new(std::env::vars_os(), &keys, &plan.pass_env, &plan.env);
+        let environment = Environment::of_plan(&plan, &plan.env);
         Ok(Self {
             environment,
             children: Children::new()?,

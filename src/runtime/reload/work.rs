@@ -86,7 +86,7 @@ impl Work {
             Err(failure) => return Err((why, failure)),
         };
         keep_fixed(&shell.plan, &mut plan);
-        let environment = Environment::new(std::env::vars_os(), &plan.pass_env, &plan.env);
+        let environment = Environment::of_plan(&plan, &plan.env);
         let mut work = Self::new(Some(why), Rc::new(plan), environment);
         work.swap(shell);
         let made = preflight::preflight(shell, &Mode::Supervise)
@@ -179,7 +179,7 @@ impl Work {
 
     /// What children get once all is in its place.
     pub fn environment(&self) -> Environment {
-        Environment::new(std::env::vars_os(), &self.plan.pass_env, &self.plan.env)
+        Environment::of_plan(&self.plan, &self.plan.env)
     }
 
     /// The shell gets the plan and the environment to be for a moment, in which nothing is waited for, and back again.
@@ -229,7 +229,9 @@ impl Work {
         let before = shell.plan.files.iter().find(|before| before.path == file.path);
         let same = before.is_some_and(|before| (before.mode, &before.owner) == (file.mode, &file.owner));
         let origin = shell.origins.get(&file.path).filter(|origin| origin.source == file.source);
-        let etag = origin.and_then(|origin| origin.etag.clone());
+        // What was decrypted otherwise is other content of the same object.
+        let decrypted = before.is_some_and(|before| before.decrypt == file.decrypt);
+        let etag = origin.filter(|_| decrypted).and_then(|origin| origin.etag.clone());
         let known = same.then(|| Known { path: file.path.clone(), etag });
         self.swap(shell);
         let started = self.stage.place_of(shell, &file.path).and_then(|staged| {
@@ -258,13 +260,13 @@ impl Work {
         if plan.services.is_empty() && plan.crons.is_empty() {
             return Err(Failure::new(exit::CONFIG, supervise::nothing(&plan)));
         }
-        self.environment = Environment::new(std::env::vars_os(), &plan.pass_env, &plan.env);
+        self.environment = Environment::of_plan(&plan, &plan.env);
         let mut steps = plan.boot.clone();
         let tests = self.drop_ins(shell, &mut plan, literals, first)?;
         let mut env = plan.env.clone();
         self.stage.redirect(&mut env);
         steps.iter_mut().for_each(|step| self.stage.redirect(&mut step.env));
-        self.environment = Environment::new(std::env::vars_os(), &plan.pass_env, &env);
+        self.environment = Environment::of_plan(&plan, &env);
         self.steps = steps.into_iter().chain(tests).collect();
         self.plan = Rc::new(plan);
         Ok(())
