@@ -315,6 +315,12 @@ pub struct ServicePlan {
     pub stop_timeout: Option<Duration>,
     /// What a reload sends to the main process; `None`: a reload restarts the instances one by one.
     pub reload_signal: Option<Signal>,
+    /// From the stop signal that a reload sends to an instance to KILL.
+    pub reload_timeout: Duration,
+    /// What a pause sends to the main process of what is RUNNING; what ends meanwhile stays down until it is over.
+    pub pause_signal: Option<Signal>,
+    /// What the end of a pause sends.
+    pub resume_signal: Option<Signal>,
     pub ready: Option<ReadyPlan>,
     pub live: Option<LivePlan>,
     pub fpm: Option<FpmPlan>,

@@ -13,7 +13,7 @@
 use super::expand::is_plain_reference;
 use super::plan::{
     Backoff, CronPlan, DecryptPlan, Derivation, Env, FilePlan, FpmPlan, GiveUp, KeySource, LogPlan,
-    MigratePlan, OnChange, Plan, ProbePlan, ReadyPlan, Secret, ServicePlan, StepPlan,
+    MigratePlan, OnChange, Plan, ProbePlan, ReadyPlan, Secret, ServicePlan, Signal, StepPlan,
 };
 use super::secret::looks_secret;
 use super::values::{show_duration, show_mode, show_size, show_word};
@@ -265,7 +265,11 @@ fn service(out: &mut Out, service: &ServicePlan) {
     out.text("stop-signal", &service.stop_signal.to_string());
     out.text("stop-scope", show_word(service.stop_scope));
     out.limit("stop-timeout", service.stop_timeout);
-    out.text("reload-signal", &service.reload_signal.map_or("none".into(), |signal| signal.to_string()));
+    let signal = |signal: Option<Signal>| signal.map_or("none".into(), |signal| signal.to_string());
+    out.text("reload-signal", &signal(service.reload_signal));
+    out.duration("reload-timeout", service.reload_timeout);
+    out.text("pause-signal", &signal(service.pause_signal));
+    out.text("resume-signal", &signal(service.resume_signal));
     if let Some(ready) = &service.ready {
         out.line("ready", self::ready(ready));
     }

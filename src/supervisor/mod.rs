@@ -7,25 +7,30 @@
 //! |---|---|
 //! | [`event`] | the contract with the shell |
 //! | `spec` | the names of the states, and what the core needs of a service's plan |
-//! | `service` | what each event makes of an instance, and its restart policy |
-//! | `unit` | a service: staggered starts, rolling reload |
+//! | `service` | what each event makes of an instance: its states, its restart policy, probes, requests |
+//! | `unit`, `roll` | a service: staggered starts, rolling reload |
 //! | `process` | a process and its group, from the request to the last leftover; shared with runs |
 //! | `runs` | cron entries: overlap, jitter, timeouts |
 //! | `order` | who waits for whom |
+//! | `asks` | what people ask for: start, stop, restart, signal, run, pause |
+//! | `replan` | another plan in the place of this one |
+//! | `judge` | when the container ends because of its services |
 //! | `stop` | the end of the container, under one budget |
-//! | `backoff`, `reason`, `words`, `turn` | delays, endings in words, durations in words, the dice |
+//! | `backoff`, `reason`, `causes`, `words`, `turn` | delays, endings in words, counted by cause, durations in words, the dice |
 //! | [`status`] | what a user is shown |
 //!
 //! Decisions that no other page tells:
 //!
 //! - A service is *up* for those that wait for it when one of its instances is RUNNING: four workers of which one
-//!   crashes are a service that works. Only a first start waits; a restart does not.
+//!   crashes are a service that works. A start waits, a restart after a failure does not.
 //! - `after` stops waiting when the other can never be up. `requires` makes the dependent FATAL then, unless the
 //!   other is a one-shot that ended well.
 //! - An essential service ends the container when none of its instances is left; `give-up` with `then = "exit"`, and
 //!   only that, does so for a single instance.
 //! - When nothing is up or to be restarted and there is no cron entry, the container stops by itself, with
 //!   the code of the first failure.
+//! - What somebody stopped has not failed: nobody waits for it, nobody fails with it, and the container goes on without
+//!   it, even when nothing else is left.
 //! - A run of `schedule:run` succeeds often; only an entry due less than every ten minutes tells of success at info level.
 //!
 //! `transitions.snap` beside this file shows every state and event with what they lead to; a test keeps it fresh.
@@ -33,11 +38,16 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unreachable))]
 
+mod asks;
 mod backoff;
+mod causes;
 pub mod event;
+mod judge;
 mod order;
 mod process;
 mod reason;
+mod replan;
+mod roll;
 mod runs;
 mod service;
 mod spec;
@@ -49,12 +59,13 @@ mod turn;
 mod unit;
 pub mod words;
 
-pub use event::{Action, Event, ExitStatus, Id, Mono, Notice, Severity, SpawnFault, Target, Verb};
+pub use event::{Action, Event, ExitStatus, Id, Mono, Notice, Replan, Severity, SpawnFault, Target, Verb};
 pub use spec::{State, Want};
 
 use crate::config::plan::{CronPlan, ServicePlan};
 use order::Order;
 use runs::Cron;
+use service::Instance;
 use spec::Spec;
 use std::time::Duration;
 use stop::Stop;
@@ -85,11 +96,18 @@ pub struct Supervisor {
     budget: Duration,
     dice: Dice,
     phase: Phase,
+    paused: bool,
     stop: Option<Stop>,
     /// The code of the first service that failed for good.
     first_failure: Option<u8>,
     now: Mono,
     deadline: Option<Mono>,
+}
+
+/// What an [`Id`] names: an instance with what its plan says, or a run of an entry.
+enum Found<'a> {
+    Instance(&'a Spec, &'a mut Instance),
+    Run(&'a mut Cron, u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,18 +123,20 @@ impl Supervisor {
     ///
     /// `stop_timeout` is the budget of a stop from the request to init's own exit. `seed` decides jitter and nothing else.
     pub fn new(services: &[ServicePlan], crons: &[CronPlan], stop_timeout: Duration, seed: u64) -> Self {
-        let index = |index: usize| u16::try_from(index).unwrap_or(u16::MAX);
         let units = services.iter().enumerate();
         let entries = crons.iter().enumerate();
         Self {
             units: units
-                .map(|(unit, plan)| Unit::new(index(unit), Spec::new(plan, stop_timeout), plan.instances))
+                .map(|(unit, plan)| {
+                    Unit::new(index(unit), Spec::new(plan, stop_timeout), plan.instances.max(1))
+                })
                 .collect(),
             crons: entries.map(|(unit, plan)| Cron::new(index(unit), plan)).collect(),
-            order: Order::new(services),
+            order: Order::new(services, |_| false),
             budget: stop_timeout,
             dice: Dice::new(seed),
             phase: Phase::Booting,
+            paused: false,
             stop: None,
             first_failure: None,
             now: Mono::default(),
@@ -135,12 +155,17 @@ impl Supervisor {
 
     /// As [`Supervisor::handle`], adding to a list that the caller uses again.
     pub fn handle_into(&mut self, event: Event, now: Mono, actions: &mut Vec<Action>) {
+        self.turn(now, actions, |core, turn| core.take(event, turn));
+    }
+
+    /// Takes in what `take` does, then does all that it made possible.
+    fn turn(&mut self, now: Mono, actions: &mut Vec<Action>, take: impl FnOnce(&mut Self, &mut Turn<'_>)) {
         // A monotonic clock does not go back; should the shell's do so, deadlines must not be met twice.
         self.now = self.now.max(now);
         let mut dice = self.dice.clone();
         let mut turn = Turn { now: self.now, dice: &mut dice, actions };
         if self.phase != Phase::Over {
-            self.take(event, &mut turn);
+            take(self, &mut turn);
         }
         for _ in 0..ROUNDS {
             if self.phase != Phase::Over {
@@ -171,24 +196,49 @@ impl Supervisor {
                 self.units.iter_mut().for_each(Unit::boot);
             }
             Event::Boot | Event::Deadline => {}
-            Event::Spawned { id, pid } => self.spawned(id, pid, turn),
-            Event::SpawnFailed { id, fault } => self.spawn_failed(id, fault, turn),
-            Event::Exited { id, status, oom, leftovers } => self.exited(id, status, oom, leftovers, turn),
-            Event::GroupEmpty { id } => self.group_empty(id, turn),
-            Event::Probe { id: Id::Service { unit, instance }, ok } => {
-                if let Some(unit) = self.units.get_mut(usize::from(unit)) {
-                    unit.probe(instance, ok, turn);
+            Event::Spawned { id, pid } => match self.find(id) {
+                Some(Found::Instance(spec, instance)) => instance.spawned(spec, pid, turn),
+                Some(Found::Run(cron, run)) => cron.spawned(run, pid, turn),
+                None => {}
+            },
+            Event::SpawnFailed { id, fault } => match self.find(id) {
+                Some(Found::Instance(spec, instance)) => instance.spawn_failed(spec, fault, turn),
+                Some(Found::Run(cron, run)) => cron.spawn_failed(run, fault, turn),
+                None => {}
+            },
+            Event::Exited { id, status, oom, leftovers } => {
+                match self.find(id) {
+                    Some(Found::Instance(spec, instance)) => {
+                        instance.exited(spec, status, oom, leftovers, turn);
+                    }
+                    Some(Found::Run(cron, run)) => cron.exited(run, status, oom, leftovers, turn),
+                    None => {}
+                }
+                self.stop.iter_mut().for_each(Stop::ended);
+            }
+            Event::GroupEmpty { id } => {
+                match self.find(id) {
+                    Some(Found::Instance(spec, instance)) => instance.group_empty(spec, turn),
+                    Some(Found::Run(cron, run)) => cron.group_empty(run),
+                    None => {}
+                }
+                self.stop.iter_mut().for_each(Stop::ended);
+            }
+            Event::Probe { id, ok } => {
+                if let Some(Found::Instance(spec, instance)) = self.find(id) {
+                    instance.probe(spec, ok, turn);
                 }
             }
-            Event::Probe { id: Id::Run { .. }, .. } => {}
-            // In work: liveness and requests.
-            Event::Live { .. } | Event::Ask { .. } | Event::RunNow { .. } | Event::Pause | Event::Resume => {}
-            Event::CronDue { unit } if self.phase == Phase::Up => {
-                if let Some(cron) = self.crons.get_mut(usize::from(unit)) {
-                    cron.due(turn);
+            Event::Live { id, ok, why } => {
+                if let Some(Found::Instance(spec, instance)) = self.find(id) {
+                    instance.live(spec, ok, why.as_deref(), turn);
                 }
             }
-            Event::CronDue { .. } => {}
+            Event::Ask { target, verb } => self.asked(target, verb, turn),
+            Event::RunNow { unit } => self.run_now(unit, turn),
+            Event::Pause => self.pause(turn),
+            Event::Resume => self.resume(turn),
+            Event::CronDue { unit } => self.due(unit, turn),
             Event::Stop => self.asked_to_stop(turn),
             Event::Reload if self.phase == Phase::Up => {
                 self.units.iter_mut().for_each(|unit| unit.reload(turn));
@@ -202,69 +252,14 @@ impl Supervisor {
         }
     }
 
-    fn spawned(&mut self, id: Id, pid: i32, turn: &mut Turn<'_>) {
+    /// What an id names, if it is there.
+    fn find(&mut self, id: Id) -> Option<Found<'_>> {
         match id {
             Id::Service { unit, instance } => {
-                if let Some(unit) = self.units.get_mut(usize::from(unit)) {
-                    unit.spawned(instance, pid, turn);
-                }
+                let (spec, instance) = self.units.get_mut(usize::from(unit))?.instance(instance)?;
+                Some(Found::Instance(spec, instance))
             }
-            Id::Run { unit, run } => {
-                if let Some(cron) = self.crons.get_mut(usize::from(unit)) {
-                    cron.spawned(run, pid, turn);
-                }
-            }
-        }
-    }
-
-    fn spawn_failed(&mut self, id: Id, fault: SpawnFault, turn: &mut Turn<'_>) {
-        match id {
-            Id::Service { unit, instance } => {
-                if let Some(unit) = self.units.get_mut(usize::from(unit)) {
-                    unit.spawn_failed(instance, fault, turn);
-                }
-            }
-            Id::Run { unit, run } => {
-                if let Some(cron) = self.crons.get_mut(usize::from(unit)) {
-                    cron.spawn_failed(run, fault, turn);
-                }
-            }
-        }
-    }
-
-    fn exited(&mut self, id: Id, status: ExitStatus, oom: bool, leftovers: bool, turn: &mut Turn<'_>) {
-        match id {
-            Id::Service { unit, instance } => {
-                if let Some(unit) = self.units.get_mut(usize::from(unit)) {
-                    unit.exited(instance, status, oom, leftovers, turn);
-                }
-            }
-            Id::Run { unit, run } => {
-                if let Some(cron) = self.crons.get_mut(usize::from(unit)) {
-                    cron.exited(run, status, oom, leftovers, turn);
-                }
-            }
-        }
-        if let Some(stop) = &mut self.stop {
-            stop.ended();
-        }
-    }
-
-    fn group_empty(&mut self, id: Id, turn: &mut Turn<'_>) {
-        match id {
-            Id::Service { unit, instance } => {
-                if let Some(unit) = self.units.get_mut(usize::from(unit)) {
-                    unit.group_empty(instance, turn);
-                }
-            }
-            Id::Run { unit, run } => {
-                if let Some(cron) = self.crons.get_mut(usize::from(unit)) {
-                    cron.group_empty(run);
-                }
-            }
-        }
-        if let Some(stop) = &mut self.stop {
-            stop.ended();
+            Id::Run { unit, run } => Some(Found::Run(self.crons.get_mut(usize::from(unit))?, run)),
         }
     }
 
@@ -318,39 +313,6 @@ impl Supervisor {
         }
     }
 
-    /// Ends the container when a service that it cannot be without has failed, or when nothing is left.
-    fn judge(&mut self, turn: &mut Turn<'_>) {
-        if self.first_failure.is_none() {
-            self.first_failure = self.units.iter().find_map(Unit::failure);
-        }
-        let verdict = self.units.iter().find_map(|unit| Some((unit.spec.name.as_str(), unit.verdict()?)));
-        let (severity, text, code) = match verdict {
-            Some((name, (code, why))) => {
-                let severity = if code == 0 { Severity::Info } else { Severity::Error };
-                (severity, format!("{name} {why}: stopping the container with exit code {code}"), code)
-            }
-            None if self.units.is_empty() && self.crons.is_empty() => {
-                let text = "there is no service and no cron entry for this role: stopping".to_owned();
-                (Severity::Warn, text, crate::exit::OK)
-            }
-            None if self.nothing_left() => {
-                let code = self.first_failure.unwrap_or(crate::exit::OK);
-                let severity = if code == 0 { Severity::Info } else { Severity::Error };
-                let text =
-                    format!("no service is left and there is no cron entry: stopping with exit code {code}");
-                (severity, text, code)
-            }
-            None => return,
-        };
-        turn.tell(severity, None, text);
-        self.begin_stop(code, false, turn);
-    }
-
-    fn nothing_left(&self) -> bool {
-        let over = |unit: &Unit| unit.instances.iter().all(|instance| instance.state.is_final());
-        self.crons.is_empty() && self.units.iter().all(over)
-    }
-
     fn find_deadline(&self) -> Option<Mono> {
         if self.phase == Phase::Over {
             return None;
@@ -364,12 +326,17 @@ impl Supervisor {
     }
 }
 
+/// The index of a service or an entry as an [`Id`] has it.
+fn index(index: usize) -> u16 {
+    u16::try_from(index).unwrap_or(u16::MAX)
+}
+
 /// Whether the dependencies of a unit let it start.
 fn gate<'a>(order: &Order, index: usize, other: impl Fn(usize) -> Option<&'a Unit>) -> Gate<'a> {
     let Some(node) = order.node(index) else { return Gate::Open };
     let failed = node.requires.iter().filter_map(|unit| other(*unit)).find_map(|unit| match unit.health() {
         Health::Failed(code) => Some(Gate::Lost(&unit.spec.name, code)),
-        Health::Up | Health::Pending | Health::Done => None,
+        Health::Up | Health::Pending | Health::Halted | Health::Done => None,
     });
     let pending = || {
         let mut others = node.waits_for.iter().filter_map(|unit| other(*unit));

@@ -27,11 +27,18 @@ pub(super) struct Node {
 }
 
 impl Order {
-    pub fn new(services: &[ServicePlan]) -> Self {
-        let index = |name: &String| services.iter().position(|service| service.name == *name);
+    /// The order of the services; those that are `retired` keep their place, wait for nobody and are not waited for.
+    pub fn new(services: &[ServicePlan], retired: impl Fn(usize) -> bool) -> Self {
+        let index = |name: &String| {
+            services.iter().enumerate().position(|(unit, service)| service.name == *name && !retired(unit))
+        };
         let wanted: Vec<Vec<usize>> = services
             .iter()
-            .map(|service| service.after.iter().chain(&service.requires).filter_map(index).collect())
+            .enumerate()
+            .map(|(unit, service)| match retired(unit) {
+                true => Vec::new(),
+                false => service.after.iter().chain(&service.requires).filter_map(index).collect(),
+            })
             .collect();
         let starts = sorted(&wanted);
         let rank = |unit: usize| starts.iter().position(|start| *start == unit);
@@ -40,8 +47,8 @@ impl Order {
             .iter()
             .enumerate()
             .map(|(unit, service)| {
-                let requires: Vec<usize> =
-                    service.requires.iter().filter_map(index).filter(|dep| earlier(unit, *dep)).collect();
+                let required = service.requires.iter().filter(|_| !retired(unit)).filter_map(index);
+                let requires: Vec<usize> = required.filter(|dep| earlier(unit, *dep)).collect();
                 let mut waits_for: Vec<usize> = wanted
                     .get(unit)
                     .into_iter()
@@ -98,7 +105,7 @@ mod tests {
                 ServicePlan { after, ..service(name) }
             })
             .collect();
-        let order = Order::new(&plans);
+        let order = Order::new(&plans, |_| false);
         let names = order.starts.iter().map(|unit| plans[*unit].name.clone()).collect();
         (order, names)
     }

@@ -183,15 +183,13 @@ impl Process {
         match &mut self.ending {
             Some(Ending { kill_at: Some(earlier), term_at, .. }) => {
                 *earlier = kill_at.min(*earlier);
-                *term_at = term_at.map(|at| at.min(kill_at));
+                *term_at = term_at.map(|at| at.min(term_before(kill_at, turn.now)));
             }
             // Already killed; or nothing is there that a signal could end, but what KILL has been sent to.
             Some(_) => {}
             None if matches!(self.life, Life::Gone | Life::Leftovers) => {}
             None => {
-                let span = kill_at.since(turn.now);
-                let ahead = TERM_AHEAD.min(part(span, 5));
-                let term_at = (manner != Manner::TERM).then(|| turn.now.after(span.saturating_sub(ahead)));
+                let term_at = (manner != Manner::TERM).then(|| term_before(kill_at, turn.now));
                 self.ending =
                     Some(Ending { manner, begun: turn.now, term_at, kill_at: Some(kill_at), stuck_at: None });
                 if self.alive() {
@@ -287,4 +285,10 @@ impl Process {
     fn signal(&self, manner: Manner, turn: &mut Turn<'_>) {
         turn.act(Action::Signal { id: self.id, scope: manner.scope, signal: manner.signal });
     }
+}
+
+/// When the whole group gets TERM, before its KILL.
+fn term_before(kill_at: Mono, now: Mono) -> Mono {
+    let span = kill_at.since(now);
+    now.after(span.saturating_sub(TERM_AHEAD.min(part(span, 5))))
 }

@@ -4,12 +4,12 @@
 //! on purpose (`Illuminate\Console\Scheduling\CommandBuilder`). They count as orphans and get the grace of a stop. What a run that
 //! was stopped leaves behind goes with it.
 
-use super::event::{ExitStatus, Id, Mono, Severity, SpawnFault};
+use super::event::{Action, ExitStatus, Id, Mono, Severity, SpawnFault};
 use super::process::{Manner, Process};
 use super::reason::{Ending, Program};
 use super::turn::{Turn, nearer};
 use super::words::Words;
-use crate::config::plan::{CronPlan, Overlap, StopScope};
+use crate::config::plan::{CronPlan, Overlap, Signal, StopScope};
 use std::time::Duration;
 
 /// From the stop signal of a run that timed out or is replaced to KILL.
@@ -17,6 +17,18 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// An entry that is due more often than this tells of its successes at debug level only.
 const OFTEN: Duration = Duration::from_secs(600);
+
+/// How the runs of an entry ended. What was stopped by request, replaced, or ended by a stop of the container is in none of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    pub ok: u64,
+    /// Those that could not be started among them.
+    pub failed: u64,
+    /// Stopped beyond their timeout.
+    pub timeout: u64,
+    /// Due, and not run: because of the overlap rule, or of a pause.
+    pub skipped: u64,
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct Cron {
@@ -38,6 +50,11 @@ pub(super) struct Cron {
     often: bool,
     /// How the last run ended, and when.
     pub last: Option<(String, Mono)>,
+    pub outcomes: Outcomes,
+    /// The plan has it no more.
+    pub retired: bool,
+    /// The user knows that a pause holds it.
+    pause_told: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -45,20 +62,17 @@ pub(super) struct Run {
     pub process: Process,
     /// When it has run for too long.
     timeout_at: Option<Mono>,
+    timed_out: bool,
 }
 
 impl Cron {
     pub fn new(unit: u16, plan: &CronPlan) -> Self {
-        let max_running = match plan.overlap {
-            Overlap::Allow => usize::from(plan.max_running.max(1)),
-            Overlap::Skip | Overlap::Queue | Overlap::Replace => 1,
-        };
         Self {
             unit,
             name: plan.name.clone(),
             program: Program::of(&plan.command),
             overlap: plan.overlap,
-            max_running,
+            max_running: max_running(plan),
             timeout: plan.timeout,
             jitter: plan.jitter,
             manner: Manner { signal: plan.stop_signal, scope: StopScope::Group },
@@ -69,7 +83,69 @@ impl Cron {
             last_due: None,
             often: false,
             last: None,
+            outcomes: Outcomes::default(),
+            retired: false,
+            pause_told: false,
         }
+    }
+
+    /// Another plan has come; the runs go on under the timeout that they began with.
+    pub fn replan(&mut self, plan: &CronPlan, retired: bool) {
+        self.name.clone_from(&plan.name);
+        self.program = Program::of(&plan.command);
+        self.overlap = plan.overlap;
+        self.max_running = max_running(plan);
+        self.timeout = plan.timeout;
+        self.jitter = plan.jitter;
+        self.manner.signal = plan.stop_signal;
+        self.retired = false;
+        if retired {
+            self.retire();
+        }
+    }
+
+    /// The plan has it no more: its runs end by themselves.
+    pub fn retire(&mut self) {
+        self.retired = true;
+        self.unwant();
+    }
+
+    /// The plan has it no more, and nothing of it runs.
+    pub fn over(&self) -> bool {
+        self.retired && self.runs.is_empty()
+    }
+
+    /// What a notice is about when there is no run.
+    pub const fn id(&self) -> Id {
+        Id::Run { unit: self.unit, run: 0 }
+    }
+
+    /// A pause begins: what waits for its turn is not run.
+    pub fn hold(&mut self, turn: &mut Turn<'_>) {
+        self.pause_told = false;
+        let waiting = [self.held_until.is_some(), self.queued].into_iter().filter(|waits| *waits).count();
+        self.unwant();
+        for _ in 0..waiting {
+            self.due_while_paused(turn);
+        }
+    }
+
+    /// It is due and the container is paused. Told once for each pause.
+    pub fn due_while_paused(&mut self, turn: &mut Turn<'_>) {
+        self.skip();
+        if !std::mem::replace(&mut self.pause_told, true) {
+            turn.tell(Severity::Info, self.id(), "not run while the container is paused");
+        }
+    }
+
+    fn skip(&mut self) {
+        self.outcomes.skipped = self.outcomes.skipped.saturating_add(1);
+    }
+
+    /// Somebody wants one run now, without jitter.
+    pub fn run_now(&mut self, turn: &mut Turn<'_>) {
+        turn.tell(Severity::Info, self.id(), "one run: asked to");
+        self.fire(turn);
     }
 
     /// It is due: now, or a random while later. A run still held back goes first, so none is lost.
@@ -89,6 +165,10 @@ impl Cron {
     fn fire(&mut self, turn: &mut Turn<'_>) {
         if self.runs.len() < self.max_running {
             return self.start(turn);
+        }
+        let waits = self.overlap == Overlap::Replace || self.overlap == Overlap::Queue;
+        if !waits || self.queued {
+            self.skip();
         }
         let Some(oldest) = self.runs.first() else { return };
         let (id, age) = (oldest.process.id, Words(turn.now.since(oldest.process.started())));
@@ -129,7 +209,8 @@ impl Cron {
         self.last_run = self.last_run.wrapping_add(1).max(1);
         let mut process = Process::new(Id::Run { unit: self.unit, run: self.last_run });
         process.ask(turn);
-        self.runs.push(Run { process, timeout_at: self.timeout.map(|timeout| turn.now.after(timeout)) });
+        let timeout_at = self.timeout.map(|timeout| turn.now.after(timeout));
+        self.runs.push(Run { process, timeout_at, timed_out: false });
     }
 
     pub fn spawned(&mut self, run: u32, pid: i32, turn: &mut Turn<'_>) {
@@ -145,13 +226,14 @@ impl Cron {
             let text = format!("this run could not be started (code {})", fault.code);
             turn.tell(Severity::Warn, run.process.id, text.clone());
             self.last = Some((text, turn.now));
+            self.outcomes.failed = self.outcomes.failed.saturating_add(1);
         }
     }
 
     pub fn exited(&mut self, run: u32, status: ExitStatus, oom: bool, leftovers: bool, turn: &mut Turn<'_>) {
         let (program, often) = (self.program, self.often);
         let Some(run) = self.find(run) else { return };
-        let told = run.process.ending();
+        let (told, timed_out) = (run.process.ending(), run.timed_out);
         let uptime = turn.now.since(run.process.started());
         if !run.process.exited(leftovers && told, turn) {
             return;
@@ -165,6 +247,14 @@ impl Cron {
         };
         turn.tell(severity, run.process.id, words.clone());
         self.last = Some((words, turn.now));
+        let Outcomes { ok, failed, timeout, .. } = &mut self.outcomes;
+        let count = match (told, status.success()) {
+            _ if timed_out => timeout,
+            (false, true) => ok,
+            (false, false) => failed,
+            (true, _) => return,
+        };
+        *count = count.saturating_add(1);
     }
 
     pub fn group_empty(&mut self, run: u32) {
@@ -208,6 +298,24 @@ impl Cron {
         }
     }
 
+    /// Somebody wants one run to end.
+    pub fn stop_run(&mut self, run: u32, turn: &mut Turn<'_>) {
+        let manner = self.manner;
+        let Some(run) = self.find(run).filter(|run| run.process.has_main()) else { return };
+        if !run.process.ending() {
+            turn.tell(Severity::Info, run.process.id, "stopping: asked to");
+        }
+        run.stop(manner, turn.now.after(GRACE), turn);
+    }
+
+    /// Sends a signal that somebody asked for to the main process of one run.
+    pub fn signal_run(&mut self, run: u32, signal: Signal, turn: &mut Turn<'_>) {
+        let Some(run) = self.find(run).filter(|run| run.process.alive()) else { return };
+        let id = run.process.id;
+        turn.act(Action::Signal { id, scope: StopScope::Main, signal });
+        turn.tell(Severity::Info, id, format!("sent SIG{signal}: asked to"));
+    }
+
     pub fn hurry(&mut self, kill_at: Mono, turn: &mut Turn<'_>) {
         for run in &mut self.runs {
             run.process.hurry(kill_at, turn);
@@ -226,6 +334,13 @@ impl Cron {
     }
 }
 
+fn max_running(plan: &CronPlan) -> usize {
+    match plan.overlap {
+        Overlap::Allow => usize::from(plan.max_running.max(1)),
+        Overlap::Skip | Overlap::Queue | Overlap::Replace => 1,
+    }
+}
+
 impl Run {
     fn stop(&mut self, manner: Manner, kill_at: Mono, turn: &mut Turn<'_>) {
         self.timeout_at = None;
@@ -240,6 +355,7 @@ impl Run {
                 self.process.id,
                 format!("stopping: it ran for {age}, beyond its timeout"),
             );
+            self.timed_out = true;
             self.stop(manner, turn.now.after(GRACE), turn);
         }
         self.process.tick(turn);

@@ -2,7 +2,7 @@
 
 use super::process::Manner;
 use super::reason::Program;
-use crate::config::plan::{Backoff, GiveUp, Restart, ServicePlan, Signal};
+use crate::config::plan::{Backoff, GiveUp, LivePlan, ReadyPlan, Restart, ServicePlan, Signal};
 use std::fmt;
 use std::time::Duration;
 
@@ -60,8 +60,12 @@ pub(super) struct Spec {
     pub manner: Manner,
     pub stop_timeout: Duration,
     pub reload_signal: Option<Signal>,
-    /// Until when it must be ready; `None`: there is no probe.
-    pub ready_within: Option<Duration>,
+    /// From the stop signal of a reload to KILL.
+    pub reload_timeout: Duration,
+    pub pause_signal: Option<Signal>,
+    pub resume_signal: Option<Signal>,
+    pub ready: Option<ReadyPlan>,
+    pub live: Option<LivePlan>,
 }
 
 impl Spec {
@@ -78,7 +82,11 @@ impl Spec {
             manner: Manner { signal: plan.stop_signal, scope: plan.stop_scope },
             stop_timeout: plan.stop_timeout.unwrap_or(stop_timeout).min(stop_timeout),
             reload_signal: plan.reload_signal,
-            ready_within: plan.ready.as_ref().map(|ready| ready.deadline),
+            reload_timeout: plan.reload_timeout,
+            pause_signal: plan.pause_signal,
+            resume_signal: plan.resume_signal,
+            ready: plan.ready.clone(),
+            live: plan.live.clone(),
         }
     }
 }

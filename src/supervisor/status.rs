@@ -1,8 +1,10 @@
 //! What a user is shown of every instance and run: the lines that SIGUSR1 prints, the data of a status command.
 
 use super::Supervisor;
+pub use super::causes::{Cause, Restarts};
 use super::event::{Id, Mono};
 use super::runs::Cron;
+pub use super::runs::Outcomes;
 use super::service::Instance;
 use super::spec::{State, Want};
 use super::unit::{Gate, Unit};
@@ -14,6 +16,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     pub stopping: bool,
+    /// The schedule is held, and the services that have a pause signal are.
+    pub paused: bool,
     pub instances: Vec<InstanceStatus>,
     pub crons: Vec<CronStatus>,
 }
@@ -24,7 +28,11 @@ pub struct InstanceStatus {
     pub id: Id,
     /// The service's name, followed by `:` and the instance where there is more than one.
     pub name: String,
+    /// The service's name alone.
+    pub service: String,
+    pub essential: bool,
     pub state: State,
+    /// While the container is up, [`Want::Down`] is what somebody stopped.
     pub want: Want,
     /// Of the main process, while it lives.
     pub pid: Option<i32>,
@@ -32,8 +40,8 @@ pub struct InstanceStatus {
     pub lasting: Duration,
     /// For how long the main process has been alive.
     pub uptime: Option<Duration>,
-    /// Starts after the first one.
-    pub restarts: u32,
+    /// Starts after the first one, by cause.
+    pub restarts: Restarts,
     /// Failures in a row.
     pub failures: u32,
     /// How the last run ended, in words.
@@ -42,6 +50,10 @@ pub struct InstanceStatus {
     pub retry_in: Option<Duration>,
     /// The service that its first start waits for.
     pub waits_for: Option<String>,
+    /// What the liveness probe says of this run.
+    pub alive: Option<bool>,
+    /// It has had the pause signal, or does not start before the end of the pause.
+    pub paused: bool,
 }
 
 /// One cron entry and its runs. Its `Display` is one line.
@@ -53,6 +65,7 @@ pub struct CronStatus {
     pub runs: Vec<(Id, Option<i32>, Duration)>,
     /// How the last run ended, in words, and how long ago.
     pub last_exit: Option<(String, Duration)>,
+    pub outcomes: Outcomes,
 }
 
 impl Supervisor {
@@ -63,14 +76,18 @@ impl Supervisor {
                 Gate::Waits(name) => Some(name.to_owned()),
                 Gate::Open | Gate::Lost(..) => None,
             };
+            let shown = |instance: &&Instance| !(instance.surplus && instance.process.gone());
             unit.instances
                 .iter()
+                .filter(shown)
                 .map(move |instance| instance_status(unit, instance, waits_for.as_ref(), now))
         });
+        let crons = self.crons.iter().zip(0..).filter(|(cron, _)| !cron.over());
         Snapshot {
             stopping: self.is_stopping(),
+            paused: self.paused,
             instances: instances.collect(),
-            crons: self.crons.iter().zip(0..).map(|(cron, unit)| cron_status(cron, unit, now)).collect(),
+            crons: crons.map(|(cron, unit)| cron_status(cron, unit, now)).collect(),
         }
     }
 
@@ -90,7 +107,9 @@ fn instance_status(
 ) -> InstanceStatus {
     let id = instance.process.id;
     let name = match id {
-        Id::Service { instance, .. } if unit.instances.len() > 1 => format!("{}:{instance}", unit.spec.name),
+        Id::Service { instance, .. } if unit.count > 1 || instance > 0 => {
+            format!("{}:{instance}", unit.spec.name)
+        }
         _ => unit.spec.name.clone(),
     };
     let waits = instance.state == State::Stopped && instance.want == Want::Up;
@@ -98,6 +117,8 @@ fn instance_status(
     InstanceStatus {
         id,
         name,
+        service: unit.spec.name.clone(),
+        essential: unit.spec.essential,
         state: instance.state,
         want: instance.want,
         pid,
@@ -108,6 +129,8 @@ fn instance_status(
         last_exit: instance.last.as_ref().map(|last| last.words.clone()),
         retry_in: instance.timer.filter(|_| instance.state == State::Backoff).map(|at| at.since(now)),
         waits_for: waits_for.filter(|_| waits).cloned(),
+        alive: instance.alive(),
+        paused: instance.paused || (unit.held() && waits),
     }
 }
 
@@ -118,6 +141,7 @@ fn cron_status(cron: &Cron, unit: u16, now: Mono) -> CronStatus {
         name: cron.name.clone(),
         runs: cron.runs.iter().map(run).collect(),
         last_exit: cron.last.as_ref().map(|(words, at)| (words.clone(), now.since(*at))),
+        outcomes: cron.outcomes,
     }
 }
 
@@ -133,8 +157,11 @@ impl fmt::Display for InstanceStatus {
         } else {
             write!(f, " for {}", Words(self.lasting))?;
         }
-        if self.restarts > 0 {
-            write!(f, ", {}", counted(self.restarts, "restart", "restarts"))?;
+        if self.paused {
+            f.write_str(", paused")?;
+        }
+        if self.restarts != Restarts::default() {
+            write!(f, ", {}", counted(self.restarts.total(), "restart", "restarts"))?;
         }
         match &self.last_exit {
             Some(words) => write!(f, "; last: {words}"),

@@ -1,10 +1,11 @@
-//! A service: its instances, their staggered starts, and a reload that restarts them one by one.
+//! A service: its instances and their staggered starts.
 
-use super::event::{Action, ExitStatus, Id, Mono, Severity, SpawnFault};
-use super::service::{Instance, Next};
+use super::causes::Cause;
+use super::event::{Id, Mono, Severity};
+use super::service::Instance;
 use super::spec::{Spec, State, Want};
 use super::turn::{Turn, nearer};
-use crate::config::plan::{StopScope, Then};
+use crate::config::plan::Then;
 
 /// What the others see of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(super) enum Health {
     Up,
     /// None is, and one may still be.
     Pending,
+    /// None is, and somebody stopped one that could be: nobody waits for it, and it has not failed.
+    Halted,
     /// Every instance ended well and for good: a one-shot that has done its work.
     Done,
     /// No instance will be RUNNING again and one failed. The code is that one's.
@@ -31,50 +34,74 @@ pub(super) enum Gate<'a> {
 
 #[derive(Clone, Debug)]
 pub(super) struct Unit {
+    unit: u16,
     pub spec: Spec,
+    /// Those of the plan, then those that it has no room for any more, until they are down.
     pub instances: Vec<Instance>,
+    /// How many the plan wants; none when it has retired the service.
+    pub count: u16,
+    /// The container is paused.
+    pub paused: bool,
     /// The last start, and whose it was: the next of another instance keeps its distance.
     last_start: Option<(Mono, Id)>,
     /// The instance that a reload is restarting.
-    rolling: Option<usize>,
+    pub(super) rolling: Option<usize>,
 }
 
 impl Unit {
-    pub fn new(unit: u16, spec: Spec, instances: u16) -> Self {
-        let instances =
-            (0..instances.max(1)).map(|instance| Instance::new(Id::Service { unit, instance })).collect();
-        Self { spec, instances, last_start: None, rolling: None }
+    pub fn new(unit: u16, spec: Spec, count: u16) -> Self {
+        let instances = (0..count).map(|instance| Instance::new(Id::Service { unit, instance })).collect();
+        Self { unit, spec, instances, count, paused: false, last_start: None, rolling: None }
     }
 
     pub fn boot(&mut self) {
-        for instance in &mut self.instances {
+        for instance in self.instances.iter_mut().filter(|instance| !instance.surplus) {
             instance.want = Want::Up;
         }
     }
 
+    /// The plan has it no more.
+    pub const fn retired(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Nothing of it starts now: its instances would not know the pause signal yet.
+    pub const fn held(&self) -> bool {
+        self.paused && self.spec.pause_signal.is_some()
+    }
+
+    /// The instances that the plan has.
+    pub fn kept(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(|instance| !instance.surplus)
+    }
+
+    pub fn instance(&mut self, instance: u16) -> Option<(&Spec, &mut Instance)> {
+        self.instances.get_mut(usize::from(instance)).map(|instance| (&self.spec, instance))
+    }
+
     pub fn health(&self) -> Health {
-        if self.instances.iter().any(|instance| instance.state == State::Running) {
+        if self.kept().any(|instance| instance.state == State::Running) {
             return Health::Up;
         }
-        if self.instances.iter().any(|instance| !instance.state.is_final()) {
+        if self.kept().any(|instance| !instance.halted() && !instance.state.is_final()) {
             return Health::Pending;
+        }
+        if self.retired() || self.kept().any(Instance::halted) {
+            return Health::Halted;
         }
         self.failure().map_or(Health::Done, Health::Failed)
     }
 
     /// The code of the first instance that failed for good.
     pub fn failure(&self) -> Option<u8> {
-        let failed = |instance: &&Instance| {
-            instance.state == State::Fatal
-                || instance.state == State::Exited && instance.last.as_ref().is_some_and(|last| !last.success)
-        };
-        let first = self.instances.iter().find(failed)?;
+        let failed = |instance: &&Instance| instance.state == State::Fatal || instance.failed_exit();
+        let first = self.kept().find(failed)?;
         Some(first.last.as_ref().map_or(0, |last| last.code).max(crate::exit::FAILED))
     }
 
     /// The code that the container must stop with because of this service, with the reason.
     pub fn verdict(&self) -> Option<(u8, &'static str)> {
-        let gave_up = self.instances.iter().any(|instance| instance.state == State::Fatal);
+        let gave_up = self.kept().any(|instance| instance.state == State::Fatal);
         if gave_up && self.spec.give_up.is_some_and(|limit| limit.then == Then::Exit) {
             return self.failure().map(|code| (code, "failed for good"));
         }
@@ -90,9 +117,16 @@ impl Unit {
         self.instances.iter().all(|instance| instance.process.gone())
     }
 
+    /// Does what is due, and lets go of what the plan has no room for once it is down.
     pub fn tick(&mut self, turn: &mut Turn<'_>) {
         for instance in &mut self.instances {
             instance.tick(&self.spec, turn);
+        }
+        let over = |instance: &Instance| {
+            instance.surplus && instance.state == State::Stopped && instance.process.gone()
+        };
+        while self.instances.last().is_some_and(over) {
+            self.instances.pop();
         }
     }
 
@@ -100,13 +134,17 @@ impl Unit {
     pub fn suffer(&mut self, gate: Gate<'_>, turn: &mut Turn<'_>) {
         if let Gate::Lost(dependency, code) = gate {
             for instance in &mut self.instances {
-                instance.lost(&self.spec, dependency, code, turn);
+                instance.suffer(&self.spec, dependency, code, turn);
             }
         }
     }
 
-    /// Starts what is due, as the dependencies and the stagger allow, and moves a reload on.
+    /// Starts what is due, as a pause, the dependencies and the stagger allow, and moves a reload on.
     pub fn advance(&mut self, gate: Gate<'_>, turn: &mut Turn<'_>) {
+        let held = self.held();
+        for instance in &mut self.instances {
+            instance.hold(&self.spec, held, turn);
+        }
         let waiting =
             |instance: &&mut Instance| instance.state == State::Stopped && instance.want == Want::Up;
         for instance in self.instances.iter_mut().filter(waiting) {
@@ -125,6 +163,9 @@ impl Unit {
 
     /// The instance that starts next, and when: the one that has waited longest goes first.
     fn next_start(&self) -> Option<(Mono, usize)> {
+        if self.held() {
+            return None;
+        }
         let waiting = self.instances.iter().enumerate().filter_map(|(index, instance)| {
             let at = instance.startable()?;
             let at = match self.last_start {
@@ -141,87 +182,45 @@ impl Unit {
         self.instances.iter().map(Instance::deadline).fold(next, nearer)
     }
 
-    pub fn spawned(&mut self, instance: u16, pid: i32, turn: &mut Turn<'_>) {
-        if let Some(instance) = self.instances.get_mut(usize::from(instance)) {
-            instance.spawned(&self.spec, pid, turn);
-        }
-    }
-
-    pub fn spawn_failed(&mut self, instance: u16, fault: SpawnFault, turn: &mut Turn<'_>) {
-        if let Some(instance) = self.instances.get_mut(usize::from(instance)) {
-            instance.spawn_failed(&self.spec, fault, turn);
-        }
-    }
-
-    pub fn exited(
-        &mut self,
-        instance: u16,
-        status: ExitStatus,
-        oom: bool,
-        leftovers: bool,
-        turn: &mut Turn<'_>,
-    ) {
-        if let Some(instance) = self.instances.get_mut(usize::from(instance)) {
-            instance.exited(&self.spec, status, oom, leftovers, turn);
-        }
-    }
-
-    pub fn group_empty(&mut self, instance: u16, turn: &mut Turn<'_>) {
-        if let Some(instance) = self.instances.get_mut(usize::from(instance)) {
-            instance.group_empty(&self.spec, turn);
-        }
-    }
-
-    pub fn probe(&mut self, instance: u16, ok: bool, turn: &mut Turn<'_>) {
-        if let Some(instance) = self.instances.get_mut(usize::from(instance)) {
-            instance.probe(&self.spec, ok, turn);
-        }
-    }
-
-    /// Reloads: by the reload signal where there is one, else by restarting one instance after the other. Instances
-    /// that are not up will start afresh anyway; those that ended for good stay so.
-    pub fn reload(&mut self, turn: &mut Turn<'_>) {
-        let Some(signal) = self.spec.reload_signal else {
-            for instance in &mut self.instances {
-                let up = matches!(instance.state, State::Starting | State::Running);
-                instance.stale = up && instance.process.alive();
+    /// Another plan has come: its values count from now on, for what lives too. `changed` means that what lives must
+    /// be replaced. Before boot nothing starts and `up` is false.
+    pub fn replan(&mut self, spec: Spec, count: u16, changed: bool, up: bool, turn: &mut Turn<'_>) {
+        let old = std::mem::replace(&mut self.spec, spec);
+        // All of them stopped by request: those that come are not wanted either.
+        let wanted = self.retired() || self.kept().any(|instance| !instance.halted());
+        self.count = count;
+        let resumed =
+            (old.pause_signal, old.resume_signal) != (self.spec.pause_signal, self.spec.resume_signal);
+        let kill_at = turn.now.after(self.spec.reload_timeout);
+        for (instance, index) in self.instances.iter_mut().zip(0_u16..) {
+            if resumed {
+                instance.hold(&old, false, turn);
             }
-            return;
-        };
-        for instance in self.instances.iter().filter(|instance| instance.state == State::Running) {
-            let id = instance.process.id;
-            turn.act(Action::Signal { id, scope: StopScope::Main, signal });
-            turn.tell(Severity::Info, id, format!("reloading: sent SIG{signal}"));
-        }
-    }
-
-    /// Restarts the next instance once the one before is RUNNING again. One that fails for good ends the reload: what
-    /// broke it would break the others too.
-    fn roll(&mut self, turn: &mut Turn<'_>) {
-        if let Some(current) = self.rolling.and_then(|index| self.instances.get(index)) {
-            match current.state {
-                State::Running => self.rolling = None,
-                State::Exited | State::Fatal => {
-                    let rest = self.instances.iter().filter(|instance| instance.stale).count();
-                    if rest > 0 {
-                        let text = format!("the reload ends here, {rest} more keep running as they are");
-                        turn.tell(Severity::Warn, current.process.id, text);
-                    }
-                    self.instances.iter_mut().for_each(|instance| instance.stale = false);
-                    self.rolling = None;
-                }
-                _ => return,
+            instance.other_probes(&old, &self.spec, turn);
+            if index >= count {
+                instance.surplus = true;
+                instance.bring_down(&self.spec, kill_at, "the configuration has it no more", turn);
+            } else if std::mem::take(&mut instance.surplus) && up && wanted {
+                instance.bring_up(Cause::Reload, turn);
             }
         }
-        let up = |instance: &Instance| matches!(instance.state, State::Starting | State::Running);
-        for instance in self.instances.iter_mut().filter(|instance| !up(instance)) {
-            instance.stale = false;
+        let next = u16::try_from(self.instances.len()).unwrap_or(u16::MAX);
+        for instance in next..count {
+            let mut instance = Instance::new(Id::Service { unit: self.unit, instance });
+            instance.want = if up && wanted { Want::Up } else { Want::Down };
+            self.instances.push(instance);
         }
-        let Some(next) = self.instances.iter().position(|instance| instance.stale) else { return };
-        let Some(instance) = self.instances.get_mut(next) else { return };
-        instance.stale = false;
-        self.rolling = Some(next);
-        instance.stop(&self.spec, Next::Restart, turn.now.after(self.spec.stop_timeout), turn);
+        for instance in self.instances.iter_mut().filter(|_| up) {
+            instance.revive(changed, turn);
+        }
+        if up && changed {
+            for instance in self.instances.iter_mut() {
+                instance.stale = instance.is_up() && instance.process.has_main();
+            }
+            turn.tell(Severity::Debug, None, format!("{} is another: replacing it", self.spec.name));
+        } else if up {
+            self.reload(turn);
+        }
     }
 
     /// The container stops: nothing starts any more.
@@ -236,7 +235,7 @@ impl Unit {
     pub fn stop(&mut self, at_most: Mono, turn: &mut Turn<'_>) {
         let kill_at = turn.now.after(self.spec.stop_timeout).min(at_most);
         for instance in &mut self.instances {
-            instance.stop(&self.spec, Next::Down, kill_at, turn);
+            instance.stop(&self.spec, super::service::Next::Down, kill_at, turn);
         }
     }
 

@@ -111,6 +111,7 @@ fn laravel_is_steered_by_variables() {
     let queue = service(&plan, "queue");
     assert_eq!(queue.instances, 4);
     assert_eq!(queue.command.last().map(String::as_str), Some("--queue=high,default"));
+    assert_eq!((queue.pause_signal, queue.resume_signal), (Signal::from_number(12), Signal::from_number(18)));
 }
 
 #[test]

@@ -13,6 +13,8 @@ use std::time::Duration;
 const START_GRACE: Duration = Duration::from_secs(1);
 /// Eight workers boot over two seconds instead of at once.
 const STAGGER: Duration = Duration::from_millis(250);
+/// A queue worker ends after its job; Laravel kills a job after a minute unless told otherwise, and people tell it minutes.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(600);
 const MAX_INSTANCES: u16 = 1000;
 const PING_PATH: &str = "/-/fpm-ping";
 /// What FPM is given to end by itself before KILL: its own escalation takes a second after its timeout, see
@@ -42,6 +44,7 @@ pub fn service(
         Some(_) => (Signal::QUIT, StopScope::Main, Some(Signal::USR2)),
         None => (Signal::TERM, StopScope::Group, None),
     };
+    let (pause_signal, resume_signal) = pause(builder, service.pause_signal, service.resume_signal);
     let ready = service.ready.and_then(|at| at.value.0.map(|ready| (at.loc, ready)));
     let ready = ready.and_then(|(loc, ready)| self::ready(builder, loc, ready, fpm.as_ref()));
     Some(ServicePlan {
@@ -62,6 +65,9 @@ pub fn service(
         stop_scope: service.stop_scope.map_or(stop_scope, |word| word.0),
         stop_timeout,
         reload_signal: service.reload_signal.map_or(reload_signal, |at| at.value.0.map(|sig| sig.0)),
+        reload_timeout: builder.above_zero(service.reload_timeout, RELOAD_TIMEOUT),
+        pause_signal,
+        resume_signal,
         ready,
         live: None,
         fpm,
@@ -101,6 +107,33 @@ pub fn stop_signal_of(builder: &mut Builder<'_>, given: Option<At<Sig>>, default
         builder.error(given.loc, "STOP suspends a process and does not end it: use TERM, QUIT or INT");
     }
     signal
+}
+
+/// The signals of a pause: both or none, and none that cannot be caught. A process that STOP has frozen does not obey a
+/// stop signal, and stands still in the middle of its work.
+fn pause(
+    builder: &mut Builder<'_>,
+    pause: Option<At<Maybe<Sig>>>,
+    resume: Option<At<Maybe<Sig>>>,
+) -> (Option<Signal>, Option<Signal>) {
+    let signal = |given: Option<At<Maybe<Sig>>>| given.and_then(|at| Some((at.loc, at.value.0?.0)));
+    let (pause, resume) = (signal(pause), signal(resume));
+    for (loc, given) in [pause, resume].into_iter().flatten() {
+        // 19 is STOP.
+        if given == Signal::KILL || given.number() == 19 {
+            let text =
+                format!("{given} cannot be caught: name a signal that the program handles, such as USR2");
+            builder.error(loc, text);
+        }
+    }
+    match (pause, resume) {
+        (Some((loc, _)), None) => {
+            builder.error(loc, "pause-signal needs resume-signal: say what ends the pause")
+        }
+        (None, Some((loc, _))) => builder.error(loc, "resume-signal needs pause-signal: nothing pauses it"),
+        _ => {}
+    }
+    (pause.map(|(_, signal)| signal), resume.map(|(_, signal)| signal))
 }
 
 fn backoff(builder: &mut Builder<'_>, given: schema::Backoff) -> Backoff {

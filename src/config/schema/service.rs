@@ -68,6 +68,17 @@ pub struct Service {
     /// is `none`, and for a service with `fpm` `USR2`.
     #[cfg_attr(test, schemars(extend("examples" = ["USR2"])))]
     pub reload_signal: Option<At<Maybe<Sig>>>,
+    /// How long a reload that restarts instances waits for one to end before KILL: a worker may finish its job. A stop
+    /// of the container does not wait so long.
+    #[cfg_attr(test, schemars(extend("default" = "10m")))]
+    pub reload_timeout: Option<At<Dur>>,
+    /// What `init pause` sends to the main process of each instance that is RUNNING. One that ends while paused stays
+    /// down until `init resume`. `"none"`: the service does not take part in a pause.
+    #[cfg_attr(test, schemars(extend("default" = "none", "examples" = ["USR2"])))]
+    pub pause_signal: Option<At<Maybe<Sig>>>,
+    /// What `init resume` sends to those that were paused. It goes with `pause-signal`.
+    #[cfg_attr(test, schemars(extend("default" = "none", "examples" = ["CONT"])))]
+    pub resume_signal: Option<At<Maybe<Sig>>>,
     /// How to find out that it is ready; `"none"`: `start-grace` decides.
     pub ready: Option<At<Maybe<Ready>>>,
     /// For PHP-FPM: what init adds to its configuration. `{}` takes all the defaults.
