@@ -5,7 +5,8 @@ use super::reload::{Answer, Change, Merged, Verdict, Why};
 use super::supervise::Loop;
 use crate::config::plan::{Signal, StopScope};
 use crate::exit;
-use crate::supervisor::{Action, Event, Id};
+use crate::supervisor::event::Replan;
+use crate::supervisor::{Action, Id};
 use crate::sys;
 use std::rc::Rc;
 
@@ -64,8 +65,16 @@ impl Loop<'_> {
         self.carry_out(actions).await
     }
 
-    fn replanned(&mut self, _merged: &Merged) -> Vec<Action> {
-        self.core.handle(Event::Reload, clock::now())
+    fn replanned(&mut self, merged: &Merged) -> Vec<Action> {
+        let plan = Replan {
+            services: &merged.plan.services,
+            retired: &merged.retired,
+            changed: &merged.changed,
+            crons: &merged.plan.crons,
+            retired_crons: &merged.retired_crons,
+            stop_timeout: merged.plan.stop_timeout,
+        };
+        self.core.replan(&plan, clock::now())
     }
 
     /// Signals the main processes of a service: a file of its own has changed.
