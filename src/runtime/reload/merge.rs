@@ -66,7 +66,7 @@ fn differs(
     let environment = |plan: &Plan, service: &ServicePlan| {
         let mut env: Env = plan.env.clone();
         env.extend(service.env.clone());
-        env.retain(|name, value| !caches.contains(name) && !(after.fpm.is_some() && is_literal(value)));
+        env.retain(|name, value| !(caches.contains(name) || after.fpm.is_some() && is_literal(value)));
         env
     };
     start(old, before) != start(new, after) || environment(old, before) != environment(new, after)

@@ -6,7 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | `mod.rs` | what was asked for, when to look for changes, and what became of it |
-//! | `work.rs` | one reload, or one look for changes: its children one after the other |
+//! | `work.rs`, `work/prepare.rs` | one reload, or one look for changes: its children one after the other |
 //! | `stage.rs` | files that wait beside their places |
 //! | `scratch.rs` | the directories of both, and of a generation of caches |
 //! | `merge.rs` | PURE: the new plan in the place of the old one |
@@ -280,7 +280,7 @@ impl Reloads {
     }
 
     fn fail(&mut self, shell: &mut Shell, failure: &Failure) -> Option<Change> {
-        let Some(work) = self.work.take() else { return None };
+        let work = self.work.take()?;
         if work.is_look() {
             drop(work);
             return self.complain(shell, failure);

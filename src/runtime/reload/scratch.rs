@@ -44,13 +44,12 @@ impl Scratch {
                 Made::Existed => continue,
                 Made::Created => {}
             }
-            let lock = File::create_new(path.join(LOCK)).and_then(|lock| {
-                // Where there are no locks (some network file systems) it is only less protected from a neighbour.
-                let _ = lock.try_lock();
-                Ok(lock)
-            });
-            return match lock {
-                Ok(lock) => Ok(Self { path, kept: false, _lock: lock }),
+            return match File::create_new(path.join(LOCK)) {
+                Ok(lock) => {
+                    // Where there are no locks (some network file systems) it is only less protected from a neighbour.
+                    let _ = lock.try_lock();
+                    Ok(Self { path, kept: false, _lock: lock })
+                }
                 Err(error) => {
                     let _ = fs::remove_dir_all(&path);
                     Err(refused(format!("cannot write in {}: {}", path.display(), words(&error))))
