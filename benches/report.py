@@ -33,6 +33,9 @@ ROWS = [
         for n in (1, 3, 10)
     ),
     Row("crash", "crash after 1.2 s → restarted", "ms", lambda i, o: i <= 2, "≤ 2"),
+    Row("abuse", "… while its control socket is abused, 4 services", "ms", lambda i, o: i <= 2, "≤ 2"),
+    Row("abuse-ratio", "… by the same at rest", "×", lambda i, o: i <= 1.5, "≤ 1.5"),
+    Row("abuse-rss", "… resident memory that it adds", "kB", lambda i, o: i <= 4000, "≤ 4000"),
     Row("stop1", "SIGTERM → end, 1 service", "ms"),
     Row("stop10", "SIGTERM → end, 10 services", "ms"),
     Row("idle", "context switches in 10 s idle, 3 services", "", lambda i, o: i == 0, "0"),

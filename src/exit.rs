@@ -8,13 +8,15 @@
 pub const OK: u8 = 0;
 /// A service ended for good although it said success each time, so there is no code of its own to pass on.
 pub const FAILED: u8 = 1;
+/// `init status`: something that should run does not. supervisorctl's.
+pub const NOT_RUNNING: u8 = 3;
 /// The command line is wrong.
 pub const USAGE: u8 = 64;
 /// A fetched file is invalid: `.env` does not parse, or it is larger than allowed.
 pub const DATA: u8 = 65;
 /// The source of a file is missing or forbidden.
 pub const NO_INPUT: u8 = 66;
-/// The source could not be reached before its deadline.
+/// The source could not be reached before its deadline; the running init could not be reached.
 pub const UNAVAILABLE: u8 = 69;
 /// A fault in init itself.
 pub const SOFTWARE: u8 = 70;
@@ -22,7 +24,7 @@ pub const SOFTWARE: u8 = 70;
 pub const OS: u8 = 71;
 /// A path that must be written cannot be.
 pub const CANT_CREATE: u8 = 73;
-/// The migration lock was not obtained before its deadline.
+/// The migration lock was not obtained before its deadline, or another init supervises this container already.
 pub const LOCKED: u8 = 75;
 /// A boot step said success but its result is not there.
 pub const UNVERIFIED: u8 = 76;
@@ -50,17 +52,24 @@ pub const TABLE: &[(&str, &str)] = &[
         "1–255",
         "the one-off's, the migration's, the failed boot step's or the essential service's own code; 128+n when signal n ended it; 1 for an essential service that gave up although it exited 0 each time",
     ),
+    ("3", "`init status` only: something that should run does not"),
     ("64", "command line wrong"),
     (
         "65",
         "a fetched file is invalid (`.env` does not parse, a required key is missing, larger than `max-size`)",
     ),
     ("66", "the source is missing or forbidden"),
-    ("69", "the source could not be reached before its deadline"),
+    (
+        "69",
+        "the source could not be reached before its deadline; for `init status` and the like: no running init answers",
+    ),
     ("70", "a fault in init itself"),
     ("71", "the system refused (fork, memory, descriptors) during boot"),
     ("73", "a path that must be written cannot be"),
-    ("75", "the migration lock was not obtained before its deadline"),
+    (
+        "75",
+        "the migration lock was not obtained before its deadline, or another init supervises this container already",
+    ),
     ("76", "a boot step said success but its result is not there (`optimize` printed FAIL or left no cache)"),
     ("78", "configuration invalid"),
     ("124", "a boot step or the migration ran out of time"),

@@ -9,6 +9,7 @@
 //! | [`supervisor`] | PURE: events in, actions out; states, order, backoff, stop |
 //! | [`schedule`] | PURE: crontab expressions, next run |
 //! | [`import`] | PURE: supervisord.conf and crontabs → init.toml |
+//! | [`doctor`] | PURE: what will hurt in this container, from facts |
 //! | [`dotenv`] | PURE: phpdotenv's grammar, for validation |
 //! | [`logs`] | PURE: line framing, formats, bounded queues |
 //! | [`runtime`] | the shell: event loop, executor of actions, reaper, boot |
@@ -35,6 +36,7 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod dotenv;
 pub mod exit;
 pub mod fetch;

@@ -27,6 +27,9 @@ Validates the configuration and says what would run, without doing any of it.
   --print-schema       print the JSON Schema of the configuration, for editors
 
 exit codes: 0 it is valid, 78 it is not, 64 the command line is wrong
+
+example:
+  $ init check --config init.toml --print-config
 ";
 
 /// What is to be done.
@@ -148,6 +151,12 @@ fn summary(out: &mut dyn Write, loaded: &Loaded, plan: &Plan) -> io::Result<()> 
     }
     steps(out, plan)?;
     services(out, plan)?;
+    if let Some(listen) = &plan.health.listen {
+        line(out, "health", &format!("/livez, /readyz and /metrics on {listen}"))?;
+    }
+    if !plan.ecs.protected.is_empty() {
+        line(out, "ecs", &format!("no scale-in while {} has a job", plan.ecs.protected.join(" or ")))?;
+    }
     for cron in &plan.crons {
         let zone = cron.time_zone.as_deref().unwrap_or("UTC");
         line(out, "cron", &format!("{}  {} ({zone})  {}", cron.name, cron.schedule, shown(&cron.command)))?;

@@ -6,13 +6,24 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod completions;
+pub mod control;
 pub mod cron;
+pub mod doctor;
 pub mod fetch;
+pub mod health;
 pub mod help;
 pub mod import;
+pub mod logs;
+pub mod look;
+pub mod remote;
 pub mod run;
+pub mod status;
+pub mod timeline;
+pub mod words;
 
 use crate::exit;
+use jiff::tz::TimeZone;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -35,14 +46,23 @@ fn dispatch(args: Vec<OsString>) -> u8 {
     // Also after other options; what follows -- is another program's.
     let mut options = args.iter().take_while(|arg| *arg != "--");
     let wants_help = options.any(|arg| arg == "-h" || arg == "--help");
+    // The commands that ask a running init.
+    if let Some(command) = words::remote(first) {
+        let look = look::Look::of_stdout(&env);
+        let mut io = remote::Io { out: &mut out, err: &mut err, look };
+        return remote::run(command, rest, &env, &mut io);
+    }
     match first {
         "check" => check::run(rest, &env, &mut out, &mut err),
         "cron" => cron::run(rest, &mut out, &mut err, jiff::Timestamp::now()),
+        "doctor" => doctor::run(rest, &env, &mut out, &mut err),
         "fetch" => {
             crate::sys::init::keep_secrets();
             fetch::run(io::stdin().lock(), &mut out)
         }
         "import" => import::run(rest, &env, &mut out, &mut err),
+        "completions" => completions::run(rest, &env, &mut out, &mut err),
+        "help" if wants_help => help::topic(None, &mut out, &mut err),
         "help" => help::topic(rest.first().and_then(|topic| topic.to_str()), &mut out, &mut err),
         "-h" | "--help" => help::topic(None, &mut out, &mut err),
         "-V" | "--version" | "version" => {
@@ -65,6 +85,12 @@ fn dispatch(args: Vec<OsString>) -> u8 {
             }
         }
     }
+}
+
+/// The time zone of the container: TZ's, else UTC.
+pub(crate) fn local_zone(env: &dyn Fn(&str) -> Option<String>) -> TimeZone {
+    let named = env("TZ").and_then(|name| TimeZone::get(name.trim_start_matches(':')).ok());
+    named.unwrap_or(TimeZone::UTC)
 }
 
 /// Writes one line; a reader that has gone is no reason to fail.

@@ -16,9 +16,6 @@ pub struct Run {
     mode: Mode,
 }
 
-/// What may come first, for a word that is nearly one of them.
-const COMMANDS: &[&str] = &["check", "cron", "help", "version"];
-
 /// A command line that cannot be run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum UsageError {
@@ -34,7 +31,8 @@ impl fmt::Display for UsageError {
         match self {
             Self::UnknownCommand(word) => {
                 write!(f, "cannot run command \"{word}\": init has no such command")?;
-                if let Some(near) = nearest(word, COMMANDS) {
+                let commands: Vec<&str> = super::words::commands().map(|command| command.name).collect();
+                if let Some(near) = nearest(word, &commands) {
                     return write!(f, ": did you mean \"{near}\"? To run a program write 'init -- {word}'");
                 }
                 write!(f, "; to run a program write 'init -- {word}'")
@@ -160,7 +158,12 @@ mod tests {
         assert_eq!(read(&["--migrate", "--", "x"], &[]), Err(UsageError::Both));
         assert_eq!(read(&["--"], &[]), Err(UsageError::NothingAfterDashes));
         assert_eq!(read(&["php"], &[]), Err(UsageError::UnknownCommand("php".into())));
-        assert!(UsageError::UnknownCommand("chekc".into()).to_string().contains("did you mean \"check\"?"));
+        for (word, meant) in
+            [("chekc", "check"), ("satus", "status"), ("restrat", "restart"), ("log", "logs")]
+        {
+            let error = UsageError::UnknownCommand(word.into()).to_string();
+            assert!(error.contains(&format!("did you mean \"{meant}\"?")), "{error}");
+        }
         assert!(!UsageError::UnknownCommand("php".into()).to_string().contains("did you mean"));
         assert!(read(&["--rôle"], &[]).unwrap_err().to_string().contains("--rôle"));
         assert!(read(&["--role"], &[]).is_err());

@@ -72,7 +72,7 @@ fn current_dir() -> Option<PathBuf> {
 }
 
 /// The path, and whether someone named it.
-fn find(options: &Options, env: Lookup<'_>) -> Option<(PathBuf, bool)> {
+pub(super) fn find(options: &Options, env: Lookup<'_>) -> Option<(PathBuf, bool)> {
     let named = options
         .config
         .clone()

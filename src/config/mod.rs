@@ -21,6 +21,7 @@ pub mod resolve;
 mod schema;
 pub mod secret;
 pub mod signal;
+pub mod socket;
 pub mod suggest;
 pub mod tree;
 pub mod values;

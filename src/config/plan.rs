@@ -42,6 +42,9 @@ pub struct Plan {
     /// Crontab files that run as they are.
     pub crontabs: Vec<PathBuf>,
     pub log: LogPlan,
+    pub control: ControlPlan,
+    pub health: HealthPlan,
+    pub ecs: EcsPlan,
     /// Files to fetch, in order.
     pub files: Vec<FilePlan>,
     /// Boot steps, in order.
@@ -52,6 +55,15 @@ pub struct Plan {
     pub services: Vec<ServicePlan>,
     /// Cron entries of this role, in the order of the file.
     pub crons: Vec<CronPlan>,
+}
+
+/// How init is asked and steered while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlPlan {
+    /// `None`: there is no socket.
+    pub socket: Option<PathBuf>,
+    /// Bytes of the last lines that are kept; 0 keeps nothing.
+    pub log_tail: usize,
 }
 
 /// How lines are written.
@@ -96,6 +108,26 @@ pub struct LogPlan {
     pub on_stall: OnStall,
     /// Longest line in bytes that is kept whole; longer ones are split and marked.
     pub max_line: usize,
+}
+
+/// Health and metrics over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct HealthPlan {
+    /// `host:port` or the path of a socket; `None`: there is no listener.
+    pub listen: Option<String>,
+    /// It may be reached from outside of the container.
+    pub expose: bool,
+}
+
+/// What init does as a task of ECS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EcsPlan {
+    /// Services whose jobs protect the task from a scale-in.
+    pub protected: Vec<String>,
+    /// How long nothing must have been at a job before the protection is lifted.
+    pub release_after: Duration,
+    /// After which a job that has not ended does not count any longer.
+    pub max_job: Duration,
 }
 
 /// What a fetched file is validated as.
@@ -284,6 +316,10 @@ pub struct FpmPlan {
     pub process_control_timeout: Duration,
     /// `ping.path` of every pool that sets none.
     pub ping_path: String,
+    /// `pm.status_path` of every pool that sets none.
+    pub status_path: String,
+    /// `pm.status_listen` of every pool: a socket in the state directory.
+    pub status_socket: bool,
 }
 
 #[derive(Clone, PartialEq)]

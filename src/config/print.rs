@@ -12,8 +12,9 @@
 
 use super::expand::is_plain_reference;
 use super::plan::{
-    Backoff, CronPlan, DecryptPlan, Derivation, Env, FilePlan, FpmPlan, GiveUp, KeySource, LogPlan,
-    MigratePlan, OnChange, Plan, ProbePlan, ReadyPlan, Secret, ServicePlan, Signal, StepPlan,
+    Backoff, ControlPlan, CronPlan, DecryptPlan, Derivation, EcsPlan, Env, FilePlan, FpmPlan, GiveUp,
+    HealthPlan, KeySource, LogPlan, MigratePlan, OnChange, Plan, ProbePlan, ReadyPlan, Secret, ServicePlan,
+    Signal, StepPlan,
 };
 use super::secret::looks_secret;
 use super::values::{show_duration, show_mode, show_size, show_word};
@@ -26,6 +27,9 @@ pub fn print(as_written: &Plan, resolved: &Plan) -> String {
     let mut out = Out::default();
     top_level(&mut out, as_written);
     log(&mut out, &as_written.log);
+    control(&mut out, &as_written.control);
+    health(&mut out, &as_written.health);
+    ecs(&mut out, &as_written.ecs);
     for file in &as_written.files {
         self::file(&mut out, file);
     }
@@ -163,6 +167,15 @@ fn log(out: &mut Out, log: &LogPlan) {
     out.text("max-line", &show_size(u64::try_from(log.max_line).unwrap_or(u64::MAX)));
 }
 
+fn control(out: &mut Out, control: &ControlPlan) {
+    out.header("[control]");
+    match &control.socket {
+        Some(socket) => out.path("socket", Some(socket)),
+        None => out.text("socket", "none"),
+    }
+    out.text("log-tail", &show_size(u64::try_from(control.log_tail).unwrap_or(u64::MAX)));
+}
+
 fn file(out: &mut Out, file: &FilePlan) {
     out.header("[[file]]");
     out.text("source", &file.source);
@@ -284,6 +297,19 @@ fn service(out: &mut Out, service: &ServicePlan) {
     out.text("umask", &show_mode(service.umask));
 }
 
+fn health(out: &mut Out, health: &HealthPlan) {
+    out.header("[health]");
+    out.optional("listen", health.listen.as_deref());
+    out.line("expose", health.expose);
+}
+
+fn ecs(out: &mut Out, ecs: &EcsPlan) {
+    out.header("[ecs]");
+    out.list("scale-in-protection", ecs.protected.iter().map(String::as_str));
+    out.duration("release-after", ecs.release_after);
+    out.duration("max-job", ecs.max_job);
+}
+
 fn backoff(backoff: &Backoff) -> String {
     format!(
         "{{ initial = {}, factor = {:?}, max = {}, jitter = {:?}, reset-after = {} }}",
@@ -324,9 +350,11 @@ fn fpm(fpm: &FpmPlan) -> String {
         .as_ref()
         .map_or(String::new(), |path| format!("config = {}, ", text(&path.display().to_string())));
     format!(
-        "{{ {config}process-control-timeout = {}, ping-path = {} }}",
+        "{{ {config}process-control-timeout = {}, ping-path = {}, status-path = {}, status-socket = {} }}",
         text(&show_duration(fpm.process_control_timeout)),
         text(&fpm.ping_path),
+        text(&fpm.status_path),
+        fpm.status_socket,
     )
 }
 

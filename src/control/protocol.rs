@@ -217,6 +217,9 @@ pub struct Cron {
     /// How far behind its moment the last run started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_ms: Option<u64>,
+    /// How long the last run took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_took_ms: Option<u64>,
     /// Runs by outcome: `ok`, `failed`, `timeout`, `skipped`.
     #[serde(default)]
     pub outcomes: BTreeMap<String, u64>,

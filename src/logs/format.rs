@@ -11,13 +11,14 @@
 //! ` …[part 3, end]`; in JSON they have `"part":1,"last":false`. Joining the texts before the marks (or the
 //! messages) gives the line back, byte for byte. A partial line that waited too long for its end is written without
 //! a newline, and goes on where it stopped unless another program's line came in between; in JSON it is a record
-//! of its own with `"partial":true`.
+//! of its own with `"partial":true`. Where the container is a task of ECS, `"ecs":{…}` stands before the message.
 
 use super::json;
 use super::line::{End, Piece};
 use super::stamp::Stamp;
 use crate::config::plan::LogFormat;
 use std::fmt;
+use std::sync::OnceLock;
 
 /// Which of a child's pipes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +63,8 @@ pub struct Formatter {
     format: LogFormat,
     /// `[queue:1] `, or what stands between the time and the message in JSON. Empty in plain.
     head: Box<[u8]>,
+    /// A piece of JSON that ends with a comma, once it is known.
+    context: Option<&'static OnceLock<Box<[u8]>>>,
 }
 
 impl Formatter {
@@ -72,7 +75,13 @@ impl Formatter {
             LogFormat::Prefix => format!("[{label}] ").into_bytes(),
             LogFormat::Json => json_head(label, pid, stream),
         };
-        Self { format, head: head.into_boxed_slice() }
+        Self { format, head: head.into_boxed_slice(), context: None }
+    }
+
+    /// Adds what `context` holds, by the time of a line, to each line in JSON.
+    #[must_use]
+    pub fn with_context(self, context: &'static OnceLock<Box<[u8]>>) -> Self {
+        Self { context: Some(context), ..self }
     }
 
     /// A whole line goes out as it came, so nothing needs to be formatted.
@@ -99,6 +108,7 @@ impl Formatter {
         out.extend_from_slice(b"{\"time\":\"");
         out.extend_from_slice(at.as_bytes());
         out.extend_from_slice(&self.head);
+        out.extend_from_slice(self.context.and_then(OnceLock::get).map(AsRef::as_ref).unwrap_or_default());
         if piece.part > 0 {
             let last = matches!(piece.end, End::Newline | End::Eof);
             out.extend_from_slice(format!("\"part\":{},\"last\":{last},", piece.part).as_bytes());

@@ -11,6 +11,9 @@ use crate::config::plan::LogLevel;
 /// The fact that names the service or cron entry that an event is about.
 const SERVICE: &str = "service";
 
+/// What stands between the time and the level.
+const INIT: &[u8] = b" init ";
+
 /// One event.
 #[derive(Clone, Debug)]
 pub struct Entry<'a> {
@@ -25,7 +28,7 @@ impl Entry<'_> {
     /// Appends the event as text, with its newline.
     pub fn text(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.at.as_bytes());
-        out.extend_from_slice(b" init ");
+        out.extend_from_slice(INIT);
         let level = match self.level {
             LogLevel::Error => "ERROR ",
             LogLevel::Warn => "WARN  ",
@@ -57,8 +60,14 @@ impl Entry<'_> {
         out.push(b'\n');
     }
 
-    /// Appends the event as a JSON object of process `pid`, with its newline.
-    pub fn json(&self, out: &mut Vec<u8>, pid: u32) {
+    /// How many bytes of [`Entry::text`] stand before the level.
+    pub fn head(&self) -> usize {
+        self.at.as_bytes().len().saturating_add(INIT.len())
+    }
+
+    /// Appends the event as a JSON object of process `pid`, with its newline. `context` is a piece of JSON that ends
+    /// with a comma, or nothing.
+    pub fn json(&self, out: &mut Vec<u8>, pid: u32, context: &[u8]) {
         out.extend_from_slice(b"{\"time\":\"");
         out.extend_from_slice(self.at.as_bytes());
         let level = match self.level {
@@ -68,8 +77,10 @@ impl Entry<'_> {
             LogLevel::Debug => "debug",
             LogLevel::Trace => "trace",
         };
-        let head = format!("\",\"service\":\"init\",\"pid\":{pid},\"level\":\"{level}\",\"message\":");
+        let head = format!("\",\"service\":\"init\",\"pid\":{pid},\"level\":\"{level}\",");
         out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(context);
+        out.extend_from_slice(b"\"message\":");
         json::string(out, self.message.as_bytes());
         for (at, (name, value)) in self.fields.iter().enumerate() {
             out.extend_from_slice(if at == 0 { b",\"fields\":{" } else { b"," });
@@ -128,11 +139,12 @@ mod tests {
     fn json_parses_with_and_without_fields() {
         for fields in [vec![], vec![("a", "1".to_owned()), ("b", "two \"2\"\n".to_owned())]] {
             let mut out = Vec::new();
-            entry("line\n\"x\"", &fields).json(&mut out, 7);
+            entry("line\n\"x\"", &fields).json(&mut out, 7, br#""ecs":{"task":"t"},"#);
             assert_eq!(out.iter().filter(|&&b| b == b'\n').count(), 1);
             let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
             assert_eq!(value["message"], "line\n\"x\"");
             assert_eq!(value["level"], "warn");
+            assert_eq!(value["ecs"]["task"], "t");
             assert_eq!(value["pid"], 7);
             assert_eq!(value["time"], "2026-11-21T23:28:00.123Z");
             let second = value["fields"]["b"].as_str();

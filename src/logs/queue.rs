@@ -67,6 +67,8 @@ pub struct Queue {
     bytes: VecDeque<u8>,
     runs: VecDeque<Run>,
     accounts: Vec<Account>,
+    /// Lines that were dropped since the start.
+    ever_dropped: u64,
     /// Queued bytes that are not init's own.
     services: usize,
     /// Bytes at the front that are being written elsewhere and must stay.
@@ -94,6 +96,7 @@ impl Queue {
             bytes: VecDeque::new(),
             runs: VecDeque::new(),
             accounts: vec![own],
+            ever_dropped: 0,
             services: 0,
             pinned: 0,
             torn: false,
@@ -189,7 +192,11 @@ impl Queue {
             }
         };
         if !fits && let Some(account) = self.accounts.get_mut(source.0) {
-            batch.iter().for_each(|part| account.dropped.add(part));
+            let mut lost = Lost::default();
+            batch.iter().for_each(|part| lost.add(part));
+            account.dropped.lines = account.dropped.lines.saturating_add(lost.lines);
+            account.dropped.bytes = account.dropped.bytes.saturating_add(lost.bytes);
+            self.ever_dropped = self.ever_dropped.saturating_add(lost.lines);
         }
         fits
     }
@@ -272,6 +279,11 @@ impl Queue {
         self.give_back();
     }
 
+    /// Lines that were dropped since the start, other than by [`Queue::discard`].
+    pub fn ever_dropped(&self) -> u64 {
+        self.ever_dropped
+    }
+
     /// Throws all of it away, since nobody will ever read it, and forgets any unfinished line.
     pub fn discard(&mut self) -> Lost {
         let mut lost = Lost::default();
@@ -348,6 +360,7 @@ impl Queue {
         if drops_tail && self.open == Some(source) {
             self.open = None;
         }
+        self.ever_dropped = self.ever_dropped.saturating_add(lost.lines);
         if let Some(account) = self.accounts.get_mut(source.0) {
             account.dropped.lines = account.dropped.lines.saturating_add(lost.lines);
             account.dropped.bytes = account.dropped.bytes.saturating_add(lost.bytes);

@@ -13,7 +13,15 @@ const PIECE: usize = 4096;
 /// Asks PHP-FPM at `address` for its `ping.path`. Any complete answer means that FPM accepts, has a worker to spare
 /// and runs PHP.
 pub async fn ping(address: &Address, path: &str) -> Outcome {
-    // FPM compares SCRIPT_NAME with ping.path, but answers nothing without SCRIPT_FILENAME (php-src
+    match ask(address, path, "").await {
+        Ok(answer) => judge(address, path, &answer),
+        Err(reason) => Outcome::NotReady(reason),
+    }
+}
+
+/// Asks PHP-FPM at `address` for `path?query`, as a web server would. The error says why there is no answer.
+pub async fn ask(address: &Address, path: &str, query: &str) -> Result<Answer, String> {
+    // FPM compares SCRIPT_NAME with ping.path and pm.status_path, but answers nothing without SCRIPT_FILENAME (php-src
     // sapi/fpm/fpm/fpm_main.c); REQUEST_URI is what its access log shows.
     let request = fastcgi::request(
         &[
@@ -23,26 +31,22 @@ pub async fn ping(address: &Address, path: &str) -> Outcome {
             ("REQUEST_URI", path),
             ("SCRIPT_NAME", path),
             ("SCRIPT_FILENAME", path),
-            ("QUERY_STRING", ""),
+            ("QUERY_STRING", query),
         ],
         &[],
     );
-    let answer = match connect(address).await {
-        Ok(Stream::Tcp(stream)) => exchange(stream, &request).await,
-        Ok(Stream::Unix(stream)) => exchange(stream, &request).await,
-        Err(reason) => return Outcome::NotReady(reason),
+    let answer = match connect(address).await? {
+        Stream::Tcp(stream) => exchange(stream, &request).await,
+        Stream::Unix(stream) => exchange(stream, &request).await,
     };
-    match answer {
-        Ok(answer) => judge(address, path, &answer),
-        Err(error) => Outcome::NotReady(match error {
-            ExchangeError::Io(error) => format!("{address} broke off its answer: {error}"),
-            ExchangeError::Closed => format!(
-                "{address} closed the connection without an answer: does listen.allowed_clients of the pool allow it?"
-            ),
-            ExchangeError::CutShort => format!("{address} closed the connection in the middle of its answer"),
-            ExchangeError::Garbled(error) => format!("{address} does not answer as PHP-FPM does: {error}"),
-        }),
-    }
+    answer.map_err(|error| match error {
+        ExchangeError::Io(error) => format!("{address} broke off its answer: {error}"),
+        ExchangeError::Closed => format!(
+            "{address} closed the connection without an answer: does listen.allowed_clients of the pool allow it?"
+        ),
+        ExchangeError::CutShort => format!("{address} closed the connection in the middle of its answer"),
+        ExchangeError::Garbled(error) => format!("{address} does not answer as PHP-FPM does: {error}"),
+    })
 }
 
 /// Whether `address` takes connections.

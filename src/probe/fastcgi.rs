@@ -76,6 +76,19 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// What follows the headers.
+    pub fn body(&self) -> &[u8] {
+        let mut rest = self.stdout.as_slice();
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, tail) = rest.split_at(end);
+            rest = tail.get(1..).unwrap_or_default();
+            if line.trim_ascii().is_empty() {
+                return rest;
+            }
+        }
+        &[]
+    }
+
     /// The HTTP status: that of a `Status` header, else 200. `None` when the headers do not end.
     pub fn status(&self) -> Option<u16> {
         let mut rest = self.stdout.as_slice();

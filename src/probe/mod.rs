@@ -13,7 +13,7 @@ mod client;
 pub mod fastcgi;
 
 pub use address::{Address, AddressError};
-pub use client::ping;
+pub use client::{ask, ping};
 
 use crate::config::plan::ProbePlan;
 

@@ -7,9 +7,11 @@ use super::step::{OnStop, StepEnd};
 use super::stepping::Stepping;
 use super::{Mode, clock, preflight};
 use crate::config::plan::{FileFormat, FilePlan, Signal, StepPlan};
+use crate::control::protocol::SpanKind;
 use crate::fetch::place;
 use crate::supervisor::ExitStatus;
 use crate::supervisor::words::Words;
+use std::rc::Rc;
 
 /// Why boot did not end in a running container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,11 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
         );
     }
     super::reload::sweep(&shell.plan);
-    preflight::preflight(shell, mode)?;
+    let board = Rc::clone(&shell.board);
+    let span = board.begin(SpanKind::Init, "preflight");
+    let checked = preflight::preflight(shell, mode);
+    board.end(span, checked.is_ok());
+    checked?;
     if !mode.boots() {
         tracing::info!("--no-boot: nothing is fetched and no boot step runs");
         return Ok(());
@@ -53,10 +59,16 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
     let plan = shell.plan.clone();
     tell_of_no_dotenv(shell);
     for file in &plan.files {
-        fetch(shell, file).await?;
+        let span = board.begin(SpanKind::Fetch, &file.path.display().to_string());
+        let fetched = fetch(shell, file).await;
+        board.end(span, fetched.is_ok());
+        fetched?;
     }
     for step in &plan.boot {
-        run_step(shell, step, mode.is_one_off()).await?;
+        let span = board.begin(SpanKind::Step, &step.name);
+        let done = run_step(shell, step, mode.is_one_off()).await;
+        board.end(span, done.is_ok());
+        done?;
     }
     tracing::info!("booted in {}", Words(clock::now().since(began)));
     Ok(())

@@ -182,6 +182,11 @@ impl Children {
         empty
     }
 
+    /// The main process of the unit, while it lives.
+    pub fn pid_of(&self, id: Id) -> Option<Pid> {
+        self.units.get(&id).copied()
+    }
+
     /// Neither the main process of the unit nor a leftover lives.
     pub fn is_empty(&self, id: Id) -> bool {
         !self.units.contains_key(&id) && !self.left.contains_key(&id)

@@ -107,6 +107,11 @@ impl Cron {
         self.timetable.next_due()
     }
 
+    /// When one entry is due next.
+    pub fn next_of(&self, unit: u16) -> Option<Timestamp> {
+        self.timetable.next_of(unit)
+    }
+
     fn arm(&mut self) -> io::Result<()> {
         let (Some(timer), Some(next)) = (&self.timer, self.timetable.next_due()) else { return Ok(()) };
         let armed = timer.get_ref().arm(Duration::try_from(next.as_duration()).unwrap_or_default());

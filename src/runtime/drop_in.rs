@@ -21,12 +21,22 @@ pub struct DropIn {
     pub target: Target,
     pub text: String,
     ping_path: String,
+    /// Where the pools tell of their status with the drop-in, and without it.
+    pages: Vec<fpm::StatusPage>,
+    own_pages: Vec<fpm::StatusPage>,
 }
 
 impl DropIn {
     /// The command of the service with the drop-in at `path`.
     pub fn command(&self, plan: &Plan, path: &Path) -> Vec<String> {
         plan.services.get(self.index).map(|service| fpm::command(&service.command, path)).unwrap_or_default()
+    }
+
+    /// Notes where the status is asked for from now on; `used`: with the drop-in.
+    pub fn note_pages(&self, shell: &Shell, used: bool) {
+        let mut pages = shell.board.status_pages.borrow_mut();
+        pages.retain(|page| page.service != self.name);
+        pages.extend(if used { &self.pages } else { &self.own_pages }.iter().cloned());
     }
 
     /// Points the service at the drop-in.
@@ -42,7 +52,9 @@ impl DropIn {
 /// configuration still works.
 pub fn prepare(shell: &mut Shell, plan: &mut Plan) {
     for drop_in in render(shell, plan, &|_, _| None) {
-        match place(drop_in.text.as_bytes(), &drop_in.target) {
+        let placed = place(drop_in.text.as_bytes(), &drop_in.target);
+        drop_in.note_pages(shell, placed.is_ok());
+        match placed {
             Ok(_) => drop_in.apply(plan),
             Err(error) => {
                 // The preflight has told already why the state directory cannot be written.
@@ -86,15 +98,19 @@ pub fn render(
         let env = shell.environment.of(identity.as_ref(), &service.env);
         let keys = plan.env.keys().chain(service.env.keys()).map(String::as_str);
         let has = |name: &str| env.contains_key(OsStr::new(name));
-        let text = fpm::render(&settings, &main, &scan, keys, has, |name| literal(service, name));
+        let value = |name: &str| literal(service, name);
+        let text = fpm::render((name, &plan.state_dir), &settings, &main, &scan, keys, has, value);
         let (uid, gid) = identity.map_or((None, None), |identity| (Some(identity.uid), Some(identity.gid)));
         let path = plan.state_dir.join(format!("{}.fpm.conf", service.name));
+        let pages = |dir| fpm::status_pages(&service.name, &settings, &scan, dir);
         all.push(DropIn {
             index,
             name: service.name.clone(),
             target: Target { path, mode: MODE, uid, gid },
             text,
-            ping_path: settings.ping_path,
+            ping_path: settings.ping_path.clone(),
+            pages: pages(Some(plan.state_dir.as_path())),
+            own_pages: pages(None),
         });
     }
     plan.services = services;

@@ -2,11 +2,12 @@
 //!
 //! Everything here is a *default*: it stands before the `include`, and FPM lets a later directive win (php-src
 //! sapi/fpm/fpm/fpm_conf.c re-opens a section of the same name). So an image that sets `process_control_timeout` or
-//! `ping.path` itself keeps its values. Written for four reasons:
+//! `ping.path` itself keeps its values. Written for five reasons:
 //!
 //! - `process_control_timeout` is 0 unless set, and then even SIGQUIT resets the requests in flight;
 //! - without `-F` FPM goes into the background unless `daemonize` says no, and would be started again beside itself;
 //! - without `ping.path` there is nothing to probe that does not run PHP;
+//! - without `pm.status_path` nobody can tell how many workers are busy;
 //! - `clear_env` hides the plan's variables (APP_ENV_PATH…) from workers unless `env[…]` names them. Only variables
 //!   that exist are named: `env[X] = $X` with X unset would define it as the empty string.
 
@@ -44,8 +45,13 @@ pub struct Scan {
     pub pools: BTreeSet<String>,
     /// `listen` of each pool, the last one that is written.
     pub listens: BTreeMap<String, String>,
+    /// `pm.status_path` of each pool that sets one, and `pm.status_listen`.
+    pub status_paths: BTreeMap<String, String>,
+    pub status_listens: BTreeMap<String, String>,
     /// `process_control_timeout` as the image sets it, as written.
     pub process_control_timeout: Option<String>,
+    /// `error_log` as the image sets it.
+    pub error_log: Option<String>,
 }
 
 /// The first main configuration that exists of the places where images keep it: the official image, Debian, Alpine,
@@ -86,8 +92,15 @@ fn scan_file(path: &Path, found: &mut Scan, section: &mut String, depth: u8) {
         let value = value.split(';').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
         match key.trim() {
             "process_control_timeout" => found.process_control_timeout = Some(value.to_owned()),
+            "error_log" => found.error_log = Some(value.to_owned()),
             "listen" => {
                 found.listens.insert(section.clone(), value.to_owned());
+            }
+            "pm.status_path" => {
+                found.status_paths.insert(section.clone(), value.to_owned());
+            }
+            "pm.status_listen" => {
+                found.status_listens.insert(section.clone(), value.to_owned());
             }
             "include" if depth > 0 => {
                 for included in expand(value) {
@@ -130,10 +143,43 @@ pub fn reachable(listen: &str) -> String {
     if !listen.starts_with('/') && everywhere { format!("127.0.0.1:{port}") } else { listen.to_owned() }
 }
 
-/// The text of the drop-in around `main`. `has` tells whether FPM's environment will have a variable, `plan_keys` are
-/// the names that the plan sets for it. `literal` gives the values that a master that runs already does not have; none of
-/// them needs an escape.
+/// Where a pool tells of its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusPage {
+    pub service: String,
+    pub pool: String,
+    /// `127.0.0.1:9000` or `/run/php.sock`.
+    pub address: String,
+    pub path: String,
+}
+
+/// The status pages of `service`, whose drop-in with its sockets in `drop_in` is in use, unless it is `None`: then
+/// those that the image's own configuration has.
+pub fn status_pages(service: &str, plan: &FpmPlan, scan: &Scan, drop_in: Option<&Path>) -> Vec<StatusPage> {
+    let page = |pool: &String| {
+        // FPM replaces it in any value (fpm_conf.c, fpm_conf_expand_pool_name).
+        let own =
+            |values: &BTreeMap<String, String>| values.get(pool).map(|value| value.replace("$pool", pool));
+        let path = own(&scan.status_paths).or_else(|| drop_in.map(|_| plan.status_path.clone()))?;
+        let socket = || Some(status_socket(drop_in?, plan, service, pool)?.to_string_lossy().into_owned());
+        let address = own(&scan.status_listens).map(|listen| reachable(&listen)).or_else(socket);
+        let address = address.or_else(|| own(&scan.listens).map(|listen| reachable(&listen)))?;
+        Some(StatusPage { service: service.to_owned(), pool: pool.clone(), address, path })
+    };
+    scan.pools.iter().filter_map(page).collect()
+}
+
+/// The socket in `dir` that a pool's status is asked for on, where the plan wants one and its path fits unix(7).
+fn status_socket(dir: &Path, plan: &FpmPlan, service: &str, pool: &str) -> Option<PathBuf> {
+    let path = dir.join(format!("{service}.{pool}.status.sock"));
+    (plan.status_socket && path.as_os_str().len() <= 107).then_some(path)
+}
+
+/// The text of the drop-in of `service` around `main`, with sockets in `dir`. `has` tells whether FPM's environment will
+/// have a variable, `plan_keys` are the names that the plan sets for it. `literal` gives the values that a master that runs
+/// already does not have; none of them needs an escape.
 pub fn render<'a>(
+    (service, dir): (&str, &Path),
     plan: &FpmPlan,
     main: &Path,
     scan: &Scan,
@@ -153,7 +199,11 @@ pub fn render<'a>(
     let names: BTreeSet<&str> =
         plan_keys.chain(PLATFORM.iter().copied()).filter(|name| is_plain_name(name) && has(name)).collect();
     for pool in &scan.pools {
-        let _ = writeln!(text, "[{pool}]\nping.path = {}", plan.ping_path);
+        let _ =
+            writeln!(text, "[{pool}]\nping.path = {}\npm.status_path = {}", plan.ping_path, plan.status_path);
+        if let Some(socket) = status_socket(dir, plan, service, pool) {
+            let _ = writeln!(text, "pm.status_listen = {}", socket.display());
+        }
         text.push_str("catch_workers_output = yes\ndecorate_workers_output = no\n");
         for name in &names {
             let _ = match literal(name) {
@@ -221,6 +271,8 @@ mod tests {
             config: None,
             process_control_timeout: Duration::from_secs(20),
             ping_path: "/-/fpm-ping".into(),
+            status_path: "/-/fpm-status".into(),
+            status_socket: false,
         }
     }
 
@@ -270,6 +322,7 @@ mod tests {
         let found = Scan { pools: ["www".to_owned()].into(), ..Scan::default() };
         let keys = ["APP_ENV_PATH", "UNSET", "BAD-NAME"];
         let text = render(
+            ("php-fpm", Path::new("/s")),
             &plan(),
             Path::new("/m.conf"),
             &found,
@@ -290,11 +343,47 @@ mod tests {
         let found = Scan { pools: ["www".to_owned()].into(), ..Scan::default() };
         let keys = ["CACHE", "OLD"].into_iter();
         let value = |name: &str| (name == "CACHE").then(|| "/g/2/config.php".to_owned());
-        let text = render(&plan(), Path::new("/m.conf"), &found, keys, |name| name != "AWS_REGION", value);
+        let has = |name: &str| name != "AWS_REGION";
+        let text = render(("f", Path::new("/s")), &plan(), Path::new("/m.conf"), &found, keys, has, value);
         assert!(
             text.contains("env[CACHE] = \"/g/2/config.php\"\n") && text.contains("env[OLD] = $OLD\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn status_pages_are_where_the_image_or_the_drop_in_puts_them() {
+        let pairs =
+            |list: &[(&str, &str)]| list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let found = Scan {
+            pools: ["api", "www"].map(str::to_owned).into(),
+            listens: pairs(&[("www", "9000"), ("api", "/run/$pool.sock")]),
+            status_paths: pairs(&[("api", "/s/$pool")]),
+            ..Scan::default()
+        };
+        let pages = |plan: &FpmPlan, dir: Option<&str>| -> Vec<(String, String)> {
+            let pages = status_pages("php-fpm", plan, &found, dir.map(Path::new));
+            pages.into_iter().map(|page| (page.address, page.path)).collect()
+        };
+        let own = ("/run/api.sock".to_owned(), "/s/api".to_owned());
+        let added = ("127.0.0.1:9000".to_owned(), "/-/fpm-status".to_owned());
+        assert_eq!(pages(&plan(), None), std::slice::from_ref(&own));
+        assert_eq!(pages(&plan(), Some("/s")), [own.clone(), added.clone()]);
+        let sockets = FpmPlan { status_socket: true, ..plan() };
+        let addresses: Vec<String> = pages(&sockets, Some("/s")).into_iter().map(|page| page.0).collect();
+        assert_eq!(addresses, ["/s/php-fpm.api.status.sock", "/s/php-fpm.www.status.sock"]);
+        let text = render(
+            ("php-fpm", Path::new("/s")),
+            &sockets,
+            Path::new("/m"),
+            &found,
+            [].into_iter(),
+            |_| false,
+            |_| None,
+        );
+        assert!(text.contains("[api]\nping.path = /-/fpm-ping\npm.status_path = /-/fpm-status\npm.status_listen = /s/php-fpm.api.status.sock\n"), "{text}");
+        let deep = format!("/{}", "x".repeat(100));
+        assert_eq!(pages(&sockets, Some(&deep)), [own, added], "a path too long for a socket is none");
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! what it has to drop. Neither target nor file nor line number is shown.
 
 use super::output::Output;
+use super::tail::Tail;
 use crate::config::plan::{LogFormat, LogLevel};
+use crate::control::protocol::EventLine;
 use crate::logs::own::Entry;
 use crate::logs::stamp::Stamp;
 use crate::sys::fd_out;
@@ -15,6 +17,7 @@ use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use tracing::field::{Field, Visit};
@@ -28,10 +31,13 @@ const PATIENCE_MS: u16 = 50;
 
 static JSON: AtomicBool = AtomicBool::new(false);
 static LEVEL: OnceLock<reload::Handle<LevelFilter, Base>> = OnceLock::new();
+/// A piece of JSON that every line gets, once it is known.
+static CONTEXT: OnceLock<Box<[u8]>> = OnceLock::new();
 static DIRECT: Mutex<Direct> = Mutex::new(Direct::new());
 
 thread_local! {
     static OUTPUT: RefCell<Option<Output>> = const { RefCell::new(None) };
+    static TAIL: RefCell<Option<Rc<Tail>>> = const { RefCell::new(None) };
 }
 
 /// Takes `tracing` events from now on. Call it once, first thing; later calls only [`configure`].
@@ -50,6 +56,16 @@ pub fn configure(level: LogLevel, format: LogFormat) {
         // Fails only when the subscriber is gone, and it lives as long as the process.
         let _ = handle.modify(|current| *current = filter(level));
     }
+}
+
+/// Puts `piece`, such as `"ecs":{…},`, into every line that is written as JSON from now on. Only the first one counts.
+pub fn set_context(piece: Vec<u8>) {
+    let _ = CONTEXT.set(piece.into_boxed_slice());
+}
+
+/// What [`set_context`] has set or will.
+pub fn context() -> &'static OnceLock<Box<[u8]>> {
+    &CONTEXT
 }
 
 fn filter(level: LogLevel) -> LevelFilter {
@@ -71,6 +87,11 @@ pub struct Attached(());
 pub fn attach(output: Output) -> Attached {
     OUTPUT.set(Some(output));
     Attached(())
+}
+
+/// Keeps this thread's events in `tail` too, from now on.
+pub fn record(tail: Rc<Tail>) {
+    TAIL.set(Some(tail));
 }
 
 impl Drop for Attached {
@@ -119,6 +140,7 @@ impl<S: Subscriber> Layer<S> for Journal {
             Level::DEBUG => LogLevel::Debug,
             Level::TRACE => LogLevel::Trace,
         };
+        keep(level, &facts);
         emit(&render(level, &facts.message, &facts.fields));
     }
 }
@@ -127,11 +149,41 @@ fn render(level: LogLevel, message: &str, fields: &[(&str, String)]) -> Vec<u8> 
     let entry = Entry { at: Stamp::new(unix_ms()), level, message, fields };
     let mut line = Vec::with_capacity(128);
     if JSON.load(Ordering::Relaxed) {
-        entry.json(&mut line, std::process::id());
+        let context = CONTEXT.get().map(AsRef::as_ref).unwrap_or_default();
+        entry.json(&mut line, std::process::id(), context);
     } else {
         entry.text(&mut line);
     }
     line
+}
+
+/// For `init events` and `init logs`.
+fn keep(level: LogLevel, facts: &Facts) {
+    let Some(tail) =
+        TAIL.try_with(|tail| tail.try_borrow().ok().and_then(|tail| (*tail).clone())).ok().flatten()
+    else {
+        return;
+    };
+    let at_ms = unix_ms();
+    let entry = Entry { at: Stamp::new(at_ms), level, message: &facts.message, fields: &facts.fields };
+    let mut line = Vec::with_capacity(128);
+    entry.text(&mut line);
+    let word = match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug | LogLevel::Trace => "debug",
+    };
+    let (name, fields): (Vec<_>, Vec<_>) = facts.fields.iter().partition(|(name, _)| *name == "service");
+    let fields: String = fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+    let event = EventLine {
+        at_ms,
+        severity: word.to_owned(),
+        name: name.first().map(|(_, value)| value.clone()),
+        text: format!("{}{fields}", facts.message),
+    };
+    // The time and the name are told beside it.
+    tail.event(event, line.get(entry.head()..).unwrap_or_default());
 }
 
 fn emit(line: &[u8]) {

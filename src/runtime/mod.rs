@@ -9,17 +9,22 @@ pub mod board;
 pub mod boot;
 pub mod children;
 pub mod clock;
+pub mod control;
 pub mod cron;
 pub mod crontabs;
 pub mod drop_in;
+pub mod ecs;
 pub mod env;
 pub mod failure;
 pub mod fault;
 pub mod fetching;
 pub mod fpm;
+pub mod inspect;
 pub mod journal;
 pub mod launch;
 pub mod migrate;
+pub mod mirror;
+pub mod observe;
 pub mod oneoff;
 pub mod output;
 pub mod preflight;
@@ -34,10 +39,12 @@ pub mod step;
 pub mod stepping;
 pub mod stop;
 pub mod supervise;
+pub mod tail;
 pub mod verify;
 
 use crate::config::ConfigError;
 use crate::config::plan::{LogFormat, LogLevel, Plan};
+use crate::control::protocol::{Phase, SpanKind};
 use crate::exit;
 use crate::sys;
 use shell::Shell;
@@ -85,6 +92,7 @@ fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'static
         tracing::error!("cannot {what}: {}", sys::words(error));
         exit::OS
     };
+    let began = clock::now();
     // A one-off inherits what it was given, as under tini; a service gets nothing that it was not given by name.
     let role = sys::init::become_init(!mode.is_one_off());
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -107,10 +115,13 @@ fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'static
                 return exit::CONFIG;
             }
         };
-        let mut shell = match Shell::new(plan, &mode, role, signals, Rc::new(load)) {
+        let board = board::Board::new(began, tail::Tail::new(plan.control.log_tail));
+        board.was_first(SpanKind::Init, "configuration");
+        let mut shell = match Shell::new(plan, &mode, role, signals, board) {
             Ok(shell) => shell,
             Err(error) => return refused("start", &error),
         };
+        shell.load = Rc::new(load);
         let code = match fault::caught(life(&mut shell, mode)).await {
             Ok(code) => code,
             Err(fault::Fault) => stop::after_fault(&mut shell).await,
@@ -126,11 +137,22 @@ fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'static
 
 /// Boot, then the mode's work; the exit code of the container.
 async fn life(shell: &mut Shell, mode: Mode) -> u8 {
+    if let Err(code) = control::open(shell, &mode).await {
+        return code;
+    }
+    observe::open(shell, &mode).await;
+    ecs::start(shell, &mode);
     let end = match boot::boot(shell, &mode).await {
         Ok(()) => match &mode {
             Mode::Supervise => supervise::supervise(shell).await,
-            Mode::Migrate => Ok(migrate::migrate(shell).await),
-            Mode::OneOff { command, .. } => Ok(oneoff::run(shell, command).await),
+            Mode::Migrate => {
+                shell.board.enter(Phase::Migrating);
+                Ok(migrate::migrate(shell).await)
+            }
+            Mode::OneOff { command, .. } => {
+                shell.board.enter(Phase::OneOff);
+                Ok(oneoff::run(shell, command).await)
+            }
         },
         Err(end) => Err(end),
     };

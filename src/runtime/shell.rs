@@ -2,6 +2,7 @@
 
 use super::board::Board;
 use super::children::{Children, Gone};
+use super::control::Control;
 use super::env::Environment;
 use super::journal;
 use super::output::{Limits, Output};
@@ -10,6 +11,7 @@ use super::signals::Signals;
 use super::{Mode, clock};
 use crate::config::ConfigError;
 use crate::config::plan::{LogLevel, Plan, Signal};
+use crate::control::protocol::Phase;
 use crate::supervisor::Mono;
 use crate::sys::init::Became;
 use crate::sys::users::{Identity, Users, UsersError};
@@ -46,6 +48,8 @@ pub struct Shell {
     pub relays: Relays,
     /// What others may know of the whole.
     pub board: Rc<Board>,
+    /// Who asks what over the control socket.
+    pub control: Control,
     /// While it lives, init's own lines go through the relays' output.
     _journal: journal::Attached,
     /// Users that were looked up, by the text that names them.
@@ -58,6 +62,7 @@ pub struct Shell {
     stop_by: Option<Mono>,
     /// What becoming init found.
     pub role: Became,
+    /// Set by who supervises: nobody else reloads.
     pub load: Load,
     /// The ETag and source of what was fetched, by the path that it was placed at.
     pub origins: HashMap<PathBuf, Origin>,
@@ -75,7 +80,13 @@ impl Shell {
     ///
     /// # Errors
     /// The system refused a descriptor.
-    pub fn new(plan: Plan, mode: &Mode, role: Became, signals: Signals, load: Load) -> io::Result<Self> {
+    pub fn new(
+        plan: Plan,
+        mode: &Mode,
+        role: Became,
+        signals: Signals,
+        board: Rc<Board>,
+    ) -> io::Result<Self> {
         let output = Output::open(Limits::default());
         // A one-off's output belongs to its caller: init speaks up only when something is wrong.
         let level = match (mode, plan.log.level) {
@@ -84,20 +95,23 @@ impl Shell {
         };
         journal::configure(level, plan.log.format);
         let journal = journal::attach(output.clone());
+        journal::record(Rc::clone(&board.tail));
+        board.output.replace(Some(output.clone()));
         let environment = Environment::of_plan(&plan, &plan.env);
         Ok(Self {
             environment,
             children: Children::new()?,
             signals,
-            board: Board::new(),
-            relays: Relays::new(output, plan.log.max_line),
+            control: Control::default(),
+            relays: Relays::new(output, plan.log.max_line).recorded(Rc::clone(&board.tail)),
+            board,
             _journal: journal,
             identities: HashMap::new(),
             own_uid: crate::sys::users::own_uid(),
             pipes_stay: false,
             stop_by: None,
             role,
-            load,
+            load: Rc::new(|| Err(Vec::new())),
             origins: HashMap::new(),
             plan: Rc::new(plan),
         })
@@ -138,12 +152,19 @@ impl Shell {
 
     /// Someone asked for a stop: from the first time on its budget runs, which ends with init's own exit.
     pub fn asked_to_stop(&mut self) {
+        self.board.enter(Phase::Stopping);
         let budget = self.plan.stop_timeout;
         self.stop_by.get_or_insert_with(|| clock::now().after(budget));
     }
 
+    /// What the budget of the stop has left, less the time that the logs need; little where nobody asked for a stop.
+    pub fn left_to_stop(&self) -> Duration {
+        self.stop_by.map_or(FLUSH, |by| by.since(clock::now()).saturating_sub(FLUSH))
+    }
+
     /// Writes what is buffered, for a bounded time.
     pub async fn finish(&mut self) {
+        self.control.close();
         let left = self.stop_by.map_or(FLUSH, |by| by.since(clock::now()));
         self.relays.drain(left.clamp(LEAST_FLUSH, FLUSH)).await;
     }

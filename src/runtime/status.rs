@@ -34,7 +34,7 @@ pub async fn log(core: &Supervisor, cron: &Cron, children: &Children) {
 pub fn name(plan: &Plan, id: Id) -> String {
     match id {
         Id::Service { unit, instance } => match plan.services.get(usize::from(unit)) {
-            Some(service) if service.instances > 1 => format!("{}:{instance}", service.name),
+            Some(service) if service.instances > 1 || instance > 0 => format!("{}:{instance}", service.name),
             Some(service) => service.name.clone(),
             None => format!("service {unit}"),
         },

@@ -5,6 +5,7 @@ use super::boot::End;
 use super::clock;
 use super::shell::{Happening, Shell};
 use crate::config::plan::Signal;
+use crate::control::protocol::Phase;
 use crate::exit;
 use crate::supervisor::words::{Words, counted};
 use crate::sys::{self, Pid, proc::Process};
@@ -58,6 +59,7 @@ fn living() -> Vec<Process> {
 
 /// Ends every descendant: TERM, `grace`, then KILL. A stop signal meanwhile ends the grace.
 pub async fn sweep(shell: &mut Shell, grace: Duration) {
+    shell.board.enter(Phase::Stopping);
     let left = living();
     if left.is_empty() {
         return;

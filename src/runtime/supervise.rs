@@ -1,20 +1,27 @@
 //! The event loop: waits for one thing at a time, tells the core, carries out what the core asks.
 
+mod asks;
+mod show;
+mod waits;
+
 use super::boot::End;
 use super::children::{Gone, Who};
 use super::cron::Cron;
+use super::ecs::protection::{self, Protection};
 use super::launch::{Launch, LaunchError};
 use super::reload::Reloads;
 use super::shell::Shell;
-use super::{clock, probing, status, step, stop};
+use super::{clock, mirror, probing, status, step, stop};
 use crate::config::plan::{Plan, Signal, StopScope};
+use crate::control::protocol::Phase;
 use crate::exit;
 use crate::logs::format::Label;
 use crate::supervisor::words::{Words, counted};
 use crate::supervisor::{Action, Event, Id, Notice, Severity, SpawnFault, Supervisor};
 use crate::sys;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Everything the loop works on.
 pub(super) struct Loop<'a> {
@@ -24,6 +31,13 @@ pub(super) struct Loop<'a> {
     probes: probing::Probes,
     pub(super) cron: Cron,
     pub(super) reloads: Reloads,
+    protection: Protection,
+    mirror: mirror::Mirror,
+    waits: waits::Waits,
+    /// How far behind its moment the last run of each entry started.
+    lags: HashMap<u16, Duration>,
+    /// How long the last run of each cron entry took.
+    took: HashMap<u16, Duration>,
     /// Orphans are counted from the moment that the core has asked about them.
     orphans: Option<u32>,
     /// How many actions were carried out.
@@ -54,10 +68,29 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
     shell.plan = Rc::clone(&plan);
     let core = Supervisor::new(&plan.services, &plan.crons, plan.stop_timeout, seed());
     let reloads = Reloads::new(shell);
-    let probes = probing::Probes::default();
-    let mut event_loop = Loop { shell, plan, core, probes, cron, reloads, orphans: None, done: 0 };
+    let agent = shell.environment.get(protection::VARIABLE).and_then(|uri| uri.to_str());
+    let protection = Protection::start(&plan.ecs, agent, &shell.board);
+    let mut event_loop = Loop {
+        shell,
+        plan,
+        core,
+        probes: probing::Probes::default(),
+        cron,
+        reloads,
+        protection,
+        mirror: mirror::Mirror::default(),
+        waits: waits::Waits::default(),
+        lags: HashMap::new(),
+        took: HashMap::new(),
+        orphans: None,
+        done: 0,
+    };
+    event_loop.shell.board.enter(Phase::Running);
+    event_loop.shell.board.supervises.set(true);
     let code = event_loop.run().await;
+    event_loop.shell.board.supervises.set(false);
     event_loop.reloads.finish(event_loop.shell).await;
+    event_loop.protection.finish(event_loop.shell.left_to_stop()).await;
     Ok(code)
 }
 
@@ -74,6 +107,7 @@ impl Loop<'_> {
         let mut ended = self.feed(Event::Boot).await;
         let (mut in_a_row, mut settled) = (0_u32, false);
         loop {
+            self.note();
             if let Some(code) = ended {
                 return code;
             }
@@ -100,10 +134,21 @@ impl Loop<'_> {
                 () = clock::until(self.reloads.deadline()) => ended = self.reload_due().await,
                 // One CHLD may stand for more ends than a batch holds; the rest waits until everything else had its turn.
                 () = std::future::ready(()), if self.shell.children.more_to_reap() => ended = self.reap().await,
+                // Last: clients that ask without end must not stop the clock either.
+                ask = self.shell.control.next() => ended = self.asked(ask).await,
                 () = std::future::ready(()), if in_a_row >= SIGNALS_IN_A_ROW => {}
             }
             in_a_row = 0;
         }
+    }
+
+    /// What others may know of it.
+    fn note(&mut self) {
+        self.mirror.refresh(&self.shell.board, &self.plan, &self.core);
+        if self.core.is_stopping() {
+            self.shell.board.enter(Phase::Stopping);
+        }
+        self.settle();
     }
 
     async fn signal(&mut self, signal: Signal) -> Option<u8> {
@@ -124,6 +169,7 @@ impl Loop<'_> {
                 } else {
                     tracing::info!("{signal:?}: stopping, within {}", Words(self.plan.stop_timeout));
                 }
+                self.protection.stop();
                 self.feed(Event::Stop).await
             }
             _ => None,
@@ -143,6 +189,7 @@ impl Loop<'_> {
             if !due.run {
                 continue;
             }
+            self.lags.insert(due.unit, due.lag);
             if due.lag > LATE {
                 tracing::warn!(service = name, "starts {} late", Words(due.lag));
             }
@@ -176,6 +223,10 @@ impl Loop<'_> {
             return self.change(change).await;
         };
         self.probes.stop(id);
+        self.protection.gone(id);
+        if let Id::Run { unit, .. } = id {
+            self.took.insert(unit, gone.uptime);
+        }
         if let Some(fault) = &gone.fault {
             tracing::error!(service = %self.name(id), "{fault}");
             return self
@@ -187,6 +238,7 @@ impl Loop<'_> {
 
     /// Tells the core one event and everything that follows from it.
     async fn feed(&mut self, event: Event) -> Option<u8> {
+        self.waits.see(&event);
         let actions = self.core.handle(event, clock::now());
         self.carry_out(actions).await
     }
@@ -208,7 +260,9 @@ impl Loop<'_> {
                     tokio::task::yield_now().await;
                 }
             }
-            actions = self.core.handle(events.pop_front()?, clock::now());
+            let event = events.pop_front()?;
+            self.waits.see(&event);
+            actions = self.core.handle(event, clock::now());
         }
     }
 
@@ -312,7 +366,7 @@ impl Loop<'_> {
                     format: service.log_format.unwrap_or(log.format),
                     on_stall: service.on_stall.unwrap_or(log.on_stall),
                     all_to_stderr: false,
-                    tap: None,
+                    tap: self.protection.tap(id, service),
                 })
             }
             Id::Run { unit, .. } => {
@@ -340,7 +394,8 @@ impl Loop<'_> {
         status::name(&self.plan, id)
     }
 
-    fn tell(&self, notice: &Notice) {
+    fn tell(&mut self, notice: &Notice) {
+        self.waits.overhear(notice);
         let text = notice.text.as_str();
         match (notice.about.map(|id| self.name(id)), notice.severity) {
             (Some(name), Severity::Error) => tracing::error!(service = %name, "{text}"),

@@ -139,16 +139,18 @@ pub enum Event {
     Exited { id: Id, status: ExitStatus, oom: bool, leftovers: bool },
     /// The last of the leftovers is gone.
     GroupEmpty { id: Id },
-    /// A readiness probe answered. `ok: false` tells of one attempt; attempts go on until [`Action::StopProbe`].
+    /// A readiness probe answered; one attempt. Attempts go on, after a success too, until [`Action::StopProbe`].
     Probe { id: Id, ok: bool },
     /// A liveness probe answered; one attempt. `why` tells of a failure.
     Live { id: Id, ok: bool, why: Option<String> },
-    /// Somebody wants something of an instance.
+    /// Somebody wants something of an instance, or the end of a run or a signal for it. Nothing comes of it while the container
+    /// stops, nor of a request for what is as wanted already.
     Ask { target: Target, verb: Verb },
-    /// Somebody wants a run of a cron entry now, whatever its schedule; its overlap rule holds.
+    /// Somebody wants a run of a cron entry now, whatever its schedule and in a pause too; its overlap rule holds. A notice
+    /// tells when it is not run.
     RunNow { unit: u16 },
-    /// Hold the schedule and send the pause signal to the services that have one. What ends meanwhile of these stays
-    /// down until [`Event::Resume`].
+    /// Hold the schedule and send the pause signal to the services that have one, to each instance once it is RUNNING. What
+    /// ends meanwhile of these stays down until [`Event::Resume`]. What is due meanwhile is not run later.
     Pause,
     /// Go on after [`Event::Pause`].
     Resume,

@@ -91,11 +91,25 @@ impl Supervisor {
         }
     }
 
+    /// What the liveness probe says of one instance; `None` where there is none, or no answer yet.
+    pub fn alive(&self, id: Id) -> Option<bool> {
+        self.instance(id)?.alive()
+    }
+
+    /// The plan wants this instance: it is neither of a retired service nor beyond its number.
+    pub fn keeps(&self, id: Id) -> bool {
+        self.instance(id).is_some_and(|instance| !instance.surplus)
+    }
+
     /// The state of one instance, and what it should be. `None`: there is no such instance.
     pub fn state(&self, id: Id) -> Option<(State, Want)> {
-        let Id::Service { unit, instance } = id else { return None };
-        let instance = self.units.get(usize::from(unit))?.instances.get(usize::from(instance))?;
+        let instance = self.instance(id)?;
         Some((instance.state, instance.want))
+    }
+
+    fn instance(&self, id: Id) -> Option<&Instance> {
+        let Id::Service { unit, instance } = id else { return None };
+        self.units.get(usize::from(unit))?.instances.get(usize::from(instance))
     }
 }
 

@@ -141,6 +141,7 @@ impl Unit {
 
     /// Starts what is due, as a pause, the dependencies and the stagger allow, and moves a reload on.
     pub fn advance(&mut self, gate: Gate<'_>, turn: &mut Turn<'_>) {
+        self.roll(turn);
         let held = self.held();
         for instance in &mut self.instances {
             instance.hold(&self.spec, held, turn);
@@ -153,7 +154,6 @@ impl Unit {
                 Gate::Waits(_) | Gate::Lost(..) => None,
             };
         }
-        self.roll(turn);
         while let Some((_, next)) = self.next_start().filter(|(at, _)| *at <= turn.now) {
             let Some(instance) = self.instances.get_mut(next) else { break };
             instance.start(turn);

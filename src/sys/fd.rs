@@ -107,6 +107,17 @@ pub fn file_system(path: &Path) -> io::Result<String> {
     Ok(known.map_or_else(|| format!("{magic:#x}"), |(_, name)| (*name).to_owned()))
 }
 
+/// Bytes and inodes of the file system at `path`: all bytes, those left to an ordinary user, all inodes, those left.
+pub fn space(path: &Path) -> io::Result<(u64, u64, u64, u64)> {
+    let data = nix::sys::statvfs::statvfs(path)?;
+    #[allow(clippy::unnecessary_cast, reason = "the types depend on the C library")]
+    let (block, blocks, free) =
+        (data.fragment_size() as u64, data.blocks() as u64, data.blocks_available() as u64);
+    #[allow(clippy::unnecessary_cast, reason = "the types depend on the C library")]
+    let (inodes, inodes_free) = (data.files() as u64, data.files_available() as u64);
+    Ok((blocks.saturating_mul(block), free.saturating_mul(block), inodes, inodes_free))
+}
+
 /// Magic numbers of statfs(2) and linux/magic.h that containers meet.
 const FILE_SYSTEMS: &[(u64, &str)] = &[
     (0x0102_1994, "tmpfs"),

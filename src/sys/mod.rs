@@ -12,9 +12,11 @@
 //! | [`fd`] | pipes, what a child inherits, file system names |
 //! | [`fd_out`] | the container's log: private re-openings, writes that never block |
 //! | [`tty`] | the terminal of a one-off command |
+//! | [`local`] | the client's end of a unix socket, under a time limit |
 //! | [`capabilities`] | which of root's powers init lacks |
 //! | [`cgroup`] | the kernel's count of out-of-memory kills |
 //! | [`files`] | probing, making and placing files as another user, safely |
+//! | [`socket`] | where the control socket is: long paths, its mode, who hung up
 //! | [`clock`] | monotonic and wall time, and an alarm that notices a stepped clock |
 //!
 //! What it is not: a policy. Nothing here decides what to start, when, or what a failure means; nothing
@@ -32,9 +34,11 @@ pub mod fd_out;
 pub mod files;
 pub mod group;
 pub mod init;
+pub mod local;
 pub mod memory;
 pub mod proc;
 pub mod reap;
+pub mod socket;
 pub mod spawn;
 pub mod tty;
 pub mod users;

@@ -14,6 +14,8 @@ mod harness;
 mod support;
 
 mod app;
+mod doctor;
+mod ecs;
 mod encrypted;
 mod files;
 mod lease;

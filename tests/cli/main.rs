@@ -1,4 +1,5 @@
-//! The command line as a user types it: helps, versions, usage errors, `check`, `cron`, and the one table of codes.
+//! The command line as a user types it: helps, versions, usage errors, `check`, `cron`, the commands that ask a running
+//! init, and the one table of codes.
 
 #![allow(
     clippy::disallowed_methods,
@@ -15,4 +16,5 @@ mod support;
 
 mod check;
 mod cron;
+mod remote;
 mod usage;

@@ -23,7 +23,8 @@ fn every_command_has_a_help_on_stdout() {
     for (arguments, words) in [
         (
             &["--help"][..],
-            &["init [OPTIONS] --migrate", "-- CMD", "init check", "init cron", "--role ROLE"][..],
+            &["init [OPTIONS] --migrate", "-- CMD", "init check", "init cron", "init health", "--role ROLE"]
+                [..],
         ),
         (&["-h"], &["Usage:"]),
         (&["help"], &["Usage:"]),
@@ -33,8 +34,11 @@ fn every_command_has_a_help_on_stdout() {
         (&["check", "-h"], &["--print-config"]),
         (&["cron", "--help"], &["--tz ZONE", "--from TIME"]),
         (&["cron", "-h"], &["--tz ZONE"]),
+        (&["doctor", "--help"], &["--json", "--quiet", "docker exec", "exit codes"]),
         (&["help", "signals"], &["TERM INT QUIT WINCH PWR", "USR1"]),
-        (&["help", "exit-codes"], &["124", "configuration invalid"]),
+        (&["help", "exit-codes"], &["124", "configuration invalid", "no running init answers"]),
+        (&["help", "health"], &["HEALTHCHECK"]),
+        (&["help", "--help"], &["Usage:"]),
     ] {
         let (code, out, err) = bare(arguments);
         assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
@@ -68,6 +72,8 @@ fn a_wrong_command_line_is_64_and_says_what_to_do() {
         (&["--migrate=yes"], &["--migrate"]),
         (&["php", "artisan"], &["no such command", "init -- php"]),
         (&["supervise"], &["no such command"]),
+        (&["stauts"], &["did you mean \"status\"?"]),
+        (&["completions", "tcsh"], &["bash, zsh, fish", "init completions --help"]),
         (&["--"], &["empty command", "after --"]),
         (&["--migrate", "--", "true"], &["not both"]),
         (&["--no-boot"], &["init --no-boot -- CMD"]),
@@ -79,6 +85,7 @@ fn a_wrong_command_line_is_64_and_says_what_to_do() {
             &["check", "--print-preset", "symfony"],
             &["there is no preset \"symfony\"", "laravel, wordpress, php"],
         ),
+        (&["doctor", "now"], &["now", "usage: init doctor"]),
         (&["cron"], &["expression is missing", "init cron --help"]),
         (&["cron", "* * * *"], &["* * * *"]),
         (&["cron", "61 * * * *"], &["61", "^^"]),
@@ -176,6 +183,7 @@ fn every_code_of_the_table_is_one_that_a_container_can_end_with() {
     // A name for each, so that nobody adds one to the code and forgets the table.
     let named = [
         exit::OK,
+        exit::NOT_RUNNING,
         exit::USAGE,
         exit::DATA,
         exit::NO_INPUT,

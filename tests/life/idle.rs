@@ -13,7 +13,9 @@ fn three_idle_services_wake_nobody(place: Place) {
         return;
     }
     let service = |name: &str| format!("[service.{name}]\ncommand = [\"sleep\", \"1000\"]\n");
-    let mut container = Container::new(&["a", "b", "c"].map(service).concat()).place(place).start();
+    let config =
+        format!("[health]\nlisten = \"@DIR/health.sock\"\n{}", ["a", "b", "c"].map(service).concat());
+    let mut container = Container::new(&config).place(place).start();
     container.says("c: started", 1);
     // Quiet when nothing has happened for a second: start-grace is over by then.
     let mut last = (procs::switches(container.pid()), Instant::now());

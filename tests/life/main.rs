@@ -8,9 +8,11 @@
 //! | `crash`, `reasons` | restarts, backoff, giving up, and endings in words |
 //! | `reload`, `reload_web` | the same with other files and configuration; failures that change nothing; looks for changes |
 //! | `stop`, `order`, `runs` | stops: budgets, second and third signals, order, readiness, roles; cron runs |
+//! | `observe` | health and metrics over HTTP, scale-in protection |
 //! | `leftovers` | what left its group or lost its parent |
 //! | `output` | lines, pipes, stalls, closed and odd streams |
 //! | `tls` | the preset "nginx" with a real nginx |
+//! | `control`, `client`, `abuse` | the control socket: phases, verbs, and clients that mean no good |
 //! | `idle`, `user` | no wake-ups; any uid, and no directory to write |
 
 #![allow(
@@ -25,12 +27,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abuse;
+mod client;
 mod container;
+mod control;
 mod crash;
 mod fpm;
 mod idle;
 mod leftovers;
 mod minute;
+mod observe;
 mod order;
 mod output;
 mod procs;

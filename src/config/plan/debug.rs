@@ -67,8 +67,8 @@ macro_rules! debug {
 }
 
 debug!(Plan {
-    preset role state_dir work_dir user stop_timeout pass_env writable directories crontabs log files boot reload
-    migrate services crons
+    preset role state_dir work_dir user stop_timeout pass_env writable directories crontabs log health ecs control files
+    boot reload migrate services crons
 } hides { env: Names });
 
 debug!(FilePlan {

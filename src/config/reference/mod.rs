@@ -6,7 +6,10 @@ mod json;
 mod toml;
 
 use super::resolve::{Layers, resolve};
-use super::schema::{Backoff, Boot, Config, Cron, File, Fpm, GiveUp, Log, Migrate, Ready, Reload, Service};
+use super::schema::{
+    Backoff, Boot, Config, Control, Cron, Ecs, File, Fpm, GiveUp, Health, Log, Migrate, Ready, Reload,
+    Service,
+};
 use super::tree::Source;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_json::Value;
@@ -30,6 +33,9 @@ pub fn sections() -> Vec<Section> {
     vec![
         section("Config", "", fields::<Config>(), ""),
         section("Log", "[log]", fields::<Log>(), "[log]\n"),
+        section("Control", "[control]", fields::<Control>(), "[control]\n"),
+        section("Health", "[health]", fields::<Health>(), "[health]\n"),
+        section("Ecs", "[ecs]", fields::<Ecs>(), "[ecs]\n"),
         section("File", "[[file]]", fields::<File>(), "[[file]]\nsource = '/a'\npath = '/b'\n"),
         section("Boot", "[[boot]]", fields::<Boot>(), "[[boot]]\nname = 'a'\ncommand = ['b']\n"),
         section("Reload", "[reload]", fields::<Reload>(), "[reload]\n"),

@@ -1,10 +1,10 @@
 //! From the schema to the plan: defaults, and checks of what the types cannot say.
 
 use super::merge::{Merged, Paths, narrow, raw, tidy};
-use super::{Layers, check, entries, graph, runs_in, service};
+use super::{Layers, check, entries, graph, observe, runs_in, service};
 use crate::config::error::ConfigError;
-use crate::config::plan::{Env, LogPlan, Plan, ServicePlan};
-use crate::config::schema::{Config, Log, Service};
+use crate::config::plan::{ControlPlan, Env, LogPlan, Plan, ServicePlan};
+use crate::config::schema::{Config, Control, Log, Service};
 use crate::config::tree::{Loc, Source, error_at};
 use crate::config::values::{At, Dur, Named, Plain, Size, show_duration, show_size};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,11 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 /// Holds a 100 kB line; fits a CloudWatch event of 256 KiB even with JSON's escapes around it.
 const MAX_LINE: u64 = 128 << 10;
 const MAX_LINE_RANGE: std::ops::RangeInclusive<u64> = 1 << 10..=16 << 20;
+/// Some thousand lines.
+const LOG_TAIL: u64 = 64 << 10;
+const LOG_TAIL_MAX: u64 = 16 << 20;
+/// The control socket in the state directory.
+const SOCKET: &str = "init.sock";
 
 /// Collects errors while the plan is built.
 pub struct Builder<'a> {
@@ -136,6 +141,21 @@ impl Builder<'_> {
         }
     }
 
+    fn control(&mut self, control: Control, state_dir: &Path) -> ControlPlan {
+        let socket = match control.socket {
+            None => Some(tidy(&state_dir.join(SOCKET))),
+            Some(At { loc, value }) => value.0.map(|value| self.path(&At { loc, value }, state_dir)),
+        };
+        let log_tail = control.log_tail.map_or(LOG_TAIL, |given| {
+            let Size(bytes) = given.value;
+            if bytes > LOG_TAIL_MAX {
+                self.error(given.loc, format!("log-tail is at most {}", show_size(LOG_TAIL_MAX)));
+            }
+            bytes
+        });
+        ControlPlan { socket, log_tail: usize::try_from(log_tail).unwrap_or(usize::MAX) }
+    }
+
     /// A part of the stop, which must fit into the whole of it.
     pub fn within_stop(&mut self, loc: Loc, what: &str, part: Duration) {
         if part > self.stop_timeout {
@@ -196,6 +216,9 @@ pub fn build(
         directories: builder.paths(config.directories, &work_dir),
         crontabs: builder.paths(config.crontabs, &work_dir),
         log: builder.log(config.log.unwrap_or_default()),
+        control: builder.control(config.control.unwrap_or_default(), &tidy(&merged.paths.state_dir)),
+        health: observe::health(&mut builder, config.health.unwrap_or_default()),
+        ecs: observe::ecs(&mut builder, config.ecs.unwrap_or_default()),
         files: entries::files(&mut builder, config.file),
         boot: entries::boot(&mut builder, config.boot),
         reload: entries::reload(&mut builder, config.reload.unwrap_or_default()),

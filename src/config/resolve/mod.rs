@@ -9,6 +9,7 @@ mod decrypt;
 mod entries;
 mod graph;
 mod merge;
+mod observe;
 mod service;
 
 use super::error::ConfigError;

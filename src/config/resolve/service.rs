@@ -17,6 +17,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(600);
 const MAX_INSTANCES: u16 = 1000;
 const PING_PATH: &str = "/-/fpm-ping";
+const STATUS_PATH: &str = "/-/fpm-status";
 /// What FPM is given to end by itself before KILL: its own escalation takes a second after its timeout, see
 /// php-src sapi/fpm/fpm_process_ctl.c.
 const FPM_MARGIN: Duration = Duration::from_secs(2);
@@ -193,8 +194,10 @@ fn fpm(builder: &mut Builder<'_>, given: schema::Fpm, stop_timeout: Option<Durat
             builder.error(*loc, "PHP-FPM counts whole seconds");
         }
     }
-    if let Some(path) = given.ping_path.as_ref().filter(|path| !path.value.starts_with('/')) {
-        builder.error(path.loc, "ping-path begins with \"/\"");
+    for (key, path) in [("ping-path", &given.ping_path), ("status-path", &given.status_path)] {
+        if let Some(path) = path.as_ref().filter(|path| !path.value.starts_with('/')) {
+            builder.error(path.loc, format!("{key} begins with \"/\""));
+        }
     }
     let work_dir = builder.paths.work_dir.clone();
     FpmPlan {
@@ -202,6 +205,8 @@ fn fpm(builder: &mut Builder<'_>, given: schema::Fpm, stop_timeout: Option<Durat
         process_control_timeout: builder
             .above_zero(given.process_control_timeout, rest.max(Duration::from_secs(1))),
         ping_path: given.ping_path.map_or(PING_PATH.to_owned(), |at| at.value),
+        status_path: given.status_path.map_or(STATUS_PATH.to_owned(), |at| at.value),
+        status_socket: given.status_socket.unwrap_or(false),
     }
 }
 

@@ -5,9 +5,11 @@
 //! partial; what is required is checked in [`super::resolve()`].
 
 mod decrypt;
+mod observe;
 mod service;
 
 pub use decrypt::Decrypt;
+pub use observe::{Ecs, Health};
 pub use service::{Backoff, Cron, Fpm, GiveUp, Ready, Service};
 
 use super::plan::{FileFormat, LogFormat, LogLevel, OnStall, Verify};
@@ -64,6 +66,12 @@ pub struct Config {
     pub crontabs: Option<Vec<At<String>>>,
     /// How lines are written to the container's stdout and stderr.
     pub log: Option<Log>,
+    /// How init is asked and steered while it runs: `init status`, `init health` and their like.
+    pub control: Option<Control>,
+    /// Health and metrics over HTTP.
+    pub health: Option<Health>,
+    /// What init does where it runs as a task of ECS.
+    pub ecs: Option<Ecs>,
     /// Files to fetch before anything of the application runs, in order. An entry of the preset is met by its
     /// `name` or its `path`.
     pub file: Option<Vec<At<File>>>,
@@ -97,6 +105,21 @@ pub struct Log {
     /// when JSON is wrapped around it.
     #[cfg_attr(test, schemars(extend("default" = "128KiB")))]
     pub max_line: Option<At<Size>>,
+}
+
+/// How init is asked and steered while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Control {
+    /// The unix socket that init answers on, for root and the user that init runs as; relative to `state-dir`. `"none"`: there
+    /// is none, and nothing but signals steers this init.
+    #[cfg_attr(test, schemars(extend("default" = "init.sock")))]
+    pub socket: Option<At<Maybe<String>>>,
+    /// How much of what was written last is kept in memory for `init logs` and `init events`, of all services together, up
+    /// to 16MiB. A service that writes much takes nothing from one that writes little. 0 keeps nothing.
+    #[cfg_attr(test, schemars(extend("default" = "64KiB")))]
+    pub log_tail: Option<At<Size>>,
 }
 
 /// A file to fetch.

@@ -178,6 +178,13 @@ pub struct Fpm {
     /// `ping.path` of every pool that sets none.
     #[cfg_attr(test, schemars(extend("default" = "/-/fpm-ping")))]
     pub ping_path: Option<At<String>>,
+    /// `pm.status_path` of every pool that sets none: what `/metrics` asks for.
+    #[cfg_attr(test, schemars(extend("default" = "/-/fpm-status")))]
+    pub status_path: Option<At<String>>,
+    /// `true`: the status is asked for on a socket of its own in `state-dir`, which answers while every worker is
+    /// busy too. PHP 8.0 or later: an older one does not start with it.
+    #[cfg_attr(test, schemars(extend("default" = false, "examples" = [true])))]
+    pub status_socket: Option<bool>,
 }
 
 /// A program that runs on a schedule.

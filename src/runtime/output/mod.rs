@@ -124,6 +124,12 @@ impl Output {
         self.sink(stream).lost()
     }
 
+    /// Lines that were thrown away since the start, of both streams.
+    pub fn dropped(&self) -> u64 {
+        let out = self.0.out.dropped();
+        if self.0.out.is(&self.0.err) { out } else { out.saturating_add(self.0.err.dropped()) }
+    }
+
     /// Waits until everything has left, at most `within`. What is left then stays queued.
     pub async fn flush(&self, within: Duration) -> Left {
         let both = async || {

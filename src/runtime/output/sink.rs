@@ -37,6 +37,8 @@ pub(super) struct Sink {
     drained: Notify,
     /// What was thrown away because it could not be written, since it was last told.
     lost: Cell<Lost>,
+    /// Lines of it since the start.
+    ever_lost: Cell<u64>,
     /// The error that was last met and that no success has followed.
     failing: RefCell<Option<io::Error>>,
     failure_told: Cell<bool>,
@@ -57,6 +59,7 @@ impl Sink {
             room: Notify::new(),
             drained: Notify::new(),
             lost: Cell::new(Lost::default()),
+            ever_lost: Cell::new(0),
             failing: RefCell::new(None),
             failure_told: Cell::new(false),
             stalled_since: Cell::new(None),
@@ -88,9 +91,9 @@ impl Sink {
                     n
                 }
                 Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
-                    let mut lost = self.lost.get();
+                    let mut lost = Lost::default();
                     batch.iter().for_each(|part| lost.add(part));
-                    self.lost.set(lost);
+                    self.lose(lost);
                     queue.discard();
                     self.failed(error);
                     return true;
@@ -202,12 +205,8 @@ impl Sink {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(error) => {
-                let Lost { lines, bytes } = queue.discard();
-                let lost = self.lost.get();
-                self.lost.set(Lost {
-                    lines: lost.lines.saturating_add(lines),
-                    bytes: lost.bytes.saturating_add(bytes),
-                });
+                let lost = queue.discard();
+                self.lose(lost);
                 self.failed(error);
             }
         }
@@ -217,6 +216,20 @@ impl Sink {
         if queue.has_eased() {
             self.room.notify_waiters();
         }
+    }
+
+    fn lose(&self, more: Lost) {
+        let lost = self.lost.get();
+        self.lost.set(Lost {
+            lines: lost.lines.saturating_add(more.lines),
+            bytes: lost.bytes.saturating_add(more.bytes),
+        });
+        self.ever_lost.set(self.ever_lost.get().saturating_add(more.lines));
+    }
+
+    /// Lines that were thrown away since the start, for whatever reason.
+    pub(super) fn dropped(&self) -> u64 {
+        self.ever_lost.get().saturating_add(self.queue.borrow().ever_dropped())
     }
 
     fn failed(&self, error: io::Error) {

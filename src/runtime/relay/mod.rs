@@ -8,6 +8,7 @@
 mod task;
 
 use super::output::{Left, Output, watch};
+use super::tail::{Recorder, Tail};
 use crate::config::plan::{LogFormat, OnStall};
 use crate::logs::format::{Label, Stream};
 use crate::sys::fd;
@@ -61,13 +62,20 @@ pub struct SourceInfo {
 pub struct Relays {
     output: Output,
     max_line: usize,
+    tail: Option<Rc<Tail>>,
     live: RefCell<Vec<Rc<Control>>>,
 }
 
 impl Relays {
     /// `max_line`: bytes of a line that are kept whole.
     pub fn new(output: Output, max_line: usize) -> Self {
-        Self { output, max_line, live: RefCell::new(Vec::new()) }
+        Self { output, max_line, tail: None, live: RefCell::new(Vec::new()) }
+    }
+
+    /// Keeps the last lines in `tail` as well.
+    #[must_use]
+    pub fn recorded(self, tail: Rc<Tail>) -> Self {
+        Self { tail: Some(tail), ..self }
     }
 
     /// Where the lines go.
@@ -85,7 +93,11 @@ impl Relays {
         fd::set_nonblocking(&reader).map_err(failed)?;
         let reader = watch(File::from(reader), Interest::READABLE).map_err(|(_, error)| failed(error))?;
         let control = Rc::new(Control::default());
-        let relay = task::Relay::new(reader, &info, &self.output, self.max_line, Rc::clone(&control));
+        let recorder = self.tail.as_ref().map(|tail| {
+            Recorder::new(Rc::clone(tail), info.label.to_string(), info.stream == Stream::Stderr)
+        });
+        let relay =
+            task::Relay::new(reader, &info, &self.output, self.max_line, Rc::clone(&control), recorder);
         let mut live = self.live.borrow_mut();
         live.retain(|relay| !relay.finished.get());
         live.push(Rc::clone(&control));

@@ -3,6 +3,7 @@
 use super::super::fault::{Fault, caught};
 use super::super::journal;
 use super::super::output::{Output, READ, Scratch, Source};
+use super::super::tail::Recorder;
 use super::{Control, SourceInfo, Tap};
 use crate::config::plan::OnStall;
 use crate::logs::format::{Formatter, Label};
@@ -91,6 +92,7 @@ pub(super) struct Relay {
     state: RefCell<State>,
     control: Rc<Control>,
     tap: Option<Tap>,
+    recorder: Option<Recorder>,
 }
 
 impl Relay {
@@ -100,16 +102,26 @@ impl Relay {
         output: &Output,
         max_line: usize,
         control: Rc<Control>,
+        recorder: Option<Recorder>,
     ) -> Self {
         Self {
             reader,
-            format: Formatter::new(info.format, &info.label, info.pid, info.stream),
+            format: Formatter::new(info.format, &info.label, info.pid, info.stream)
+                .with_context(journal::context()),
             source: output.source(info.stream, info.label.to_string(), info.on_stall),
             output: output.clone(),
             blocks: info.on_stall == OnStall::Block,
             state: RefCell::new(State::new(max_line)),
             control,
             tap: info.tap.clone(),
+            recorder,
+        }
+    }
+
+    /// As they came, whatever the format makes of them.
+    fn record(&self, at_ms: i64, lines: &[u8]) {
+        if let Some(recorder) = &self.recorder {
+            recorder.add(at_ms, lines);
         }
     }
 
@@ -247,6 +259,7 @@ impl Relay {
         if !framer.mid_line() {
             let lines = whole_lines(input, max, limit);
             if !lines.is_empty() {
+                self.record(journal::unix_ms(), lines);
                 return self.source.submit([lines, &[]]);
             }
         }
@@ -254,10 +267,14 @@ impl Relay {
             None => {}
             Some(Piece { bytes, end: End::Newline, part: 0 }) => {
                 let lines = whole_lines(input, max, limit);
+                let now = journal::unix_ms();
+                self.record(now, bytes);
+                self.record(now, lines);
                 self.source.submit([bytes, lines]);
             }
             Some(piece) => {
                 batch.clear();
+                self.record(journal::unix_ms(), piece.bytes);
                 self.format.write(batch, &piece, &Stamp::new(0), false);
                 self.source.submit([batch, &[]]);
             }
@@ -265,10 +282,12 @@ impl Relay {
     }
 
     fn process_formatted(&self, framer: &mut Framer, input: &mut &[u8], batch: &mut Vec<u8>) {
-        let (limit, at) = (self.batch_limit(), Stamp::new(journal::unix_ms()));
+        let (limit, now) = (self.batch_limit(), journal::unix_ms());
+        let at = Stamp::new(now);
         batch.clear();
         while batch.len() < limit {
             let Some(piece) = framer.next(input) else { break };
+            self.record(now, piece.bytes);
             let continues = batch.is_empty() && self.source.continues();
             self.format.write(batch, &piece, &at, continues);
         }
@@ -278,7 +297,9 @@ impl Relay {
     }
 
     fn hand_on(&self, piece: &Piece<'_>) {
-        let at = Stamp::new(journal::unix_ms());
+        let now = journal::unix_ms();
+        self.record(now, piece.bytes);
+        let at = Stamp::new(now);
         let batch = &mut self.output.scratch().batch;
         batch.clear();
         self.format.write(batch, piece, &at, self.source.continues());

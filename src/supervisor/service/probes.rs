@@ -20,9 +20,9 @@ pub(super) struct Pulse {
 }
 
 impl Instance {
-    /// The verdict of the liveness probe on this run.
-    pub const fn alive(&self) -> Option<bool> {
-        self.pulse.alive
+    /// The verdict of the liveness probe on this run, or on the last one that it ended.
+    pub fn alive(&self) -> Option<bool> {
+        self.pulse.alive.filter(|alive| !alive || self.process.alive())
     }
 
     /// The process is there: waits for its probe, or for the end of its grace.

@@ -102,3 +102,8 @@ pub fn cron(name: &str) -> CronPlan {
 pub fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
+
+pub fn live() -> LivePlan {
+    let probe = ProbePlan::Tcp { address: "127.0.0.1:80".to_owned() };
+    LivePlan { probe, interval: secs(10), timeout: secs(1), failures: 3, successes: 1 }
+}

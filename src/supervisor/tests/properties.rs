@@ -11,38 +11,10 @@
 
 use super::super::*;
 use super::plans::*;
+use super::random::*;
 use super::world::{Behaviour, World};
 use crate::config::plan::*;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Random numbers of the tests' own, so that the core's may change.
-struct Luck(turn::Dice);
-
-impl Luck {
-    fn new(seed: u64) -> Self {
-        Self(turn::Dice::new(seed ^ 0x5EED_5EED_5EED_5EED))
-    }
-
-    /// From 0 up to, not including, `end`.
-    fn below(&mut self, end: u64) -> u64 {
-        self.0.next() % end.max(1)
-    }
-
-    fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
-
-    fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
-        let index = usize::try_from(self.below(choices.len() as u64)).unwrap();
-        choices[index].clone()
-    }
-
-    /// Mostly short, sometimes very long, now and then nothing.
-    fn span(&mut self) -> Duration {
-        let scale = self.pick(&[0, 1, 50, 1000, 10_000, 100_000, 5_000_000]);
-        millis(self.below(scale + 1))
-    }
-}
 
 fn histories() -> u64 {
     std::env::var("PHP_INIT_HISTORIES").ok().and_then(|count| count.parse().ok()).unwrap_or(10_000)
@@ -66,75 +38,6 @@ fn all(history: fn(u64)) {
     });
 }
 
-fn random_services(luck: &mut Luck) -> Vec<ServicePlan> {
-    let count = luck.below(5);
-    (0..count).map(|index| random_service(luck, index, count)).collect()
-}
-
-fn random_service(luck: &mut Luck, index: u64, count: u64) -> ServicePlan {
-    let others = |luck: &mut Luck| {
-        let chosen = (0..luck.below(3)).map(|_| format!("s{}", luck.below(count + 1)));
-        chosen.collect::<Vec<_>>()
-    };
-    let then = luck.pick(&[Then::Exit, Then::Stay]);
-    let limit = GiveUp { restarts: u32::try_from(luck.below(4)).unwrap(), within: luck.span(), then };
-    ServicePlan {
-        command: words(luck.pick(&["php-fpm -F", "php artisan queue:work", "nginx", "x"])),
-        instances: u16::try_from(luck.below(4)).unwrap(),
-        essential: luck.one_in(3),
-        after: others(luck),
-        requires: if luck.one_in(2) { others(luck) } else { Vec::new() },
-        restart: luck.pick(&[Restart::Always, Restart::Always, Restart::OnFailure, Restart::Never]),
-        backoff: Backoff {
-            initial: luck.span(),
-            factor: luck.pick(&[1.0, 2.0, 10.0, 0.0, f64::NAN]),
-            max: luck.span(),
-            jitter: luck.pick(&[0.0, 0.2, 1.0, 7.0]),
-            reset_after: luck.span(),
-        },
-        give_up: luck.one_in(2).then_some(limit),
-        start_grace: luck.span(),
-        stagger: if luck.one_in(2) { luck.span() } else { Duration::ZERO },
-        stop_signal: luck.pick(&[Signal::TERM, Signal::QUIT, Signal::INT]),
-        stop_scope: luck.pick(&[StopScope::Main, StopScope::Group]),
-        stop_timeout: luck.one_in(2).then(|| luck.span()),
-        reload_signal: luck.one_in(3).then_some(Signal::USR2),
-        ready: luck.one_in(2).then(|| ready(luck.span())),
-        ..service(&format!("s{index}"))
-    }
-}
-
-fn random_crons(luck: &mut Luck) -> Vec<CronPlan> {
-    let count = luck.below(3);
-    let entry = |luck: &mut Luck, index: u64| CronPlan {
-        overlap: luck.pick(&[Overlap::Allow, Overlap::Skip, Overlap::Queue, Overlap::Replace]),
-        max_running: u16::try_from(luck.below(4)).unwrap(),
-        timeout: luck.one_in(2).then(|| luck.span()),
-        jitter: if luck.one_in(2) { luck.span() } else { Duration::ZERO },
-        stop_signal: luck.pick(&[Signal::TERM, Signal::QUIT]),
-        ..cron(&format!("c{index}"))
-    };
-    (0..count).map(|index| entry(luck, index)).collect()
-}
-
-fn random_behaviour(luck: &mut Luck) -> Behaviour {
-    let status = match luck.below(5) {
-        0 | 1 => ExitStatus::Code(0),
-        2 | 3 => ExitStatus::Code(luck.pick(&[1, 12, 78, 255])),
-        _ => ExitStatus::Signal(luck.pick(&[Signal::KILL, Signal::TERM, Signal::QUIT])),
-    };
-    Behaviour {
-        unstartable: luck.one_in(8).then(|| luck.pick(&[71, 126, 127, 0])),
-        faults: luck.one_in(8).then(|| (luck.span(), luck.pick(&[71, 126, 127]))),
-        ready_after: (!luck.one_in(5)).then(|| luck.span()),
-        ends: (!luck.one_in(4)).then(|| (luck.span(), status)),
-        obeys_after: (!luck.one_in(4)).then(|| luck.span()),
-        leaves: luck.one_in(3).then(|| luck.one_in(2).then(|| luck.span())),
-        heirs_obey: luck.one_in(2),
-        immortal: false,
-    }
-}
-
 fn live(seed: u64) {
     let mut luck = Luck::new(seed);
     let services = random_services(&mut luck);
@@ -151,16 +54,24 @@ fn live(seed: u64) {
     };
     let mut world = World::new(&services, &crons, budget, seed, Box::new(behave));
     world.tell(Event::Boot);
-    for _ in 0..luck.below(12) {
+    for _ in 0..luck.below(16) {
         let delay = luck.span();
-        let event = match luck.below(8) {
+        let event = match luck.below(12) {
             0 => Event::Reload,
             1 if luck.one_in(3) => Event::Stop,
+            2..=6 => random_request(&mut luck),
             _ => Event::CronDue { unit: u16::try_from(luck.below(3)).unwrap() },
         };
         world.at(delay, event);
     }
     world.run_for(millis(luck.below(20_000)));
+    for _ in 0..luck.below(3) {
+        if world.exit.is_none() {
+            random_replan(&mut luck, &mut world, random_service);
+        }
+        let wait = luck.span().min(secs(3));
+        world.run_for(wait);
+    }
     for _ in 0..luck.below(4) {
         if world.exit.is_none() {
             world.tell(Event::Stop);
@@ -182,6 +93,81 @@ fn live(seed: u64) {
 #[test]
 fn random_lives_keep_every_promise() {
     all(live);
+}
+
+/// A service that comes up sooner or later, whatever people do.
+fn decent_service(luck: &mut Luck, index: u64, count: u64) -> ServicePlan {
+    let plan = random_service(luck, index, count);
+    ServicePlan {
+        restart: Restart::Always,
+        give_up: None,
+        essential: false,
+        reload_timeout: plan.reload_timeout.min(secs(100)),
+        start_grace: plan.start_grace.min(secs(5)),
+        stagger: plan.stagger.min(secs(5)),
+        ready: plan.ready.map(|ready| ReadyPlan { deadline: secs(30), ..ready }),
+        backoff: service("s").backoff,
+        ..plan
+    }
+}
+
+/// Processes that come up, stay up, and end when they are told, in the end by KILL.
+fn decent(seed: u64) {
+    let mut luck = Luck::new(seed);
+    let count = luck.below(4);
+    let services: Vec<ServicePlan> =
+        (0..count).map(|index| decent_service(&mut luck, index, count)).collect();
+    let mut fate = Luck::new(seed ^ 0xFA7E);
+    let behave = move |_: Id, start: u32| Behaviour {
+        ready_after: Some(fate.span().min(secs(10))),
+        obeys_after: (!fate.one_in(4)).then(|| fate.span()),
+        leaves: fate.one_in(4).then_some(None),
+        heirs_obey: fate.one_in(2),
+        sick_after: (start < 3 && fate.one_in(3)).then(|| fate.span()),
+        ..Behaviour::default()
+    };
+    // An entry keeps the container when every service is gone.
+    let mut world = World::new(&services, &[cron("keep")], secs(25), seed, Box::new(behave));
+    world.tell(Event::Boot);
+    for _ in 0..luck.below(12) {
+        match luck.below(4) {
+            0 => {
+                random_replan(&mut luck, &mut world, decent_service);
+            }
+            1 if luck.one_in(3) => world.tell(Event::Reload),
+            _ => world.tell(random_request(&mut luck)),
+        }
+        if world.exit.is_some() {
+            return;
+        }
+        let wait = luck.span().min(secs(300));
+        world.run_for(wait);
+    }
+    world.tell(Event::Resume);
+    world.run_for(secs(4000));
+    if world.exit.is_some() {
+        return;
+    }
+    let planned = world.ids(Target::All);
+    for id in world.living() {
+        let kept = planned.contains(&id) || matches!(id, Id::Run { .. });
+        assert!(kept, "{id:?} survives the plan that had it\n{}", world.story());
+    }
+    for id in planned {
+        let Id::Service { unit, .. } = id else { continue };
+        let (state, want) = world.core.state(id).expect("a planned instance");
+        let wanted = if want == Want::Up { State::Running } else { State::Stopped };
+        assert_eq!(state, wanted, "{id:?}\n{}", world.story());
+        assert_eq!(world.living().contains(&id), want == Want::Up, "{id:?}\n{}", world.story());
+        // What is down was stopped by somebody, or came to a service that was.
+        let stopped = world.ids(Target::Unit(unit)).iter().any(|id| world.halted.contains(id));
+        assert!(want == Want::Up || stopped, "{id:?} is down by itself\n{}", world.story());
+    }
+}
+
+#[test]
+fn whatever_people_ask_for_what_is_wanted_comes_up_and_nothing_else() {
+    all(decent);
 }
 
 /// What a shell that believes the core would think is alive.
@@ -209,7 +195,9 @@ fn random_event(luck: &mut Luck) -> Event {
         17..=19 => Event::SpawnFailed { id, fault: SpawnFault { code: luck.pick(&[0, 71, 127, 255]) } },
         20..=29 => Event::Exited { id, status, oom: luck.one_in(2), leftovers: luck.one_in(3) },
         30..=32 => Event::GroupEmpty { id },
-        33..=35 => Event::Probe { id, ok: luck.one_in(2) },
+        33 => Event::Probe { id, ok: luck.one_in(2) },
+        34 => Event::Live { id, ok: luck.one_in(2), why: None },
+        35 | 37 => random_request(luck),
         36 => Event::Orphans { alive: u32::try_from(luck.below(3)).unwrap() },
         _ => Event::Deadline,
     }

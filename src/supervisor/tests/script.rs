@@ -13,7 +13,7 @@
 //! script fails the test, as does any difference in actions. Notices are no part of the comparison.
 
 use super::super::*;
-use crate::config::plan::StopScope;
+use crate::config::plan::{Signal, StopScope};
 use std::fmt::Write as _;
 
 pub struct Script {
@@ -41,7 +41,7 @@ impl Names {
     pub fn of(&self, id: Id) -> String {
         match id {
             Id::Service { unit, instance } => match self.services.get(usize::from(unit)) {
-                Some((name, 1)) => name.clone(),
+                Some((name, 1)) if instance == 0 => name.clone(),
                 Some((name, _)) => format!("{name}:{instance}"),
                 None => format!("?{unit}:{instance}"),
             },
@@ -59,6 +59,19 @@ impl Names {
         let (name, instance) = text.split_once(':').unwrap_or((text, "0"));
         let unit = self.services.iter().position(|(service, _)| service == name).expect(text);
         Id::Service { unit: u16::try_from(unit).unwrap(), instance: instance.parse().unwrap() }
+    }
+
+    fn cron(&self, name: &str) -> u16 {
+        u16::try_from(self.crons.iter().position(|cron| cron == name).unwrap()).unwrap()
+    }
+
+    /// `all`, `NAME`: every instance, `NAME:N`, `JOB#N`.
+    fn target(&self, text: &str) -> Target {
+        match self.services.iter().position(|(service, _)| service == text) {
+            _ if text == "all" => Target::All,
+            Some(unit) => Target::Unit(u16::try_from(unit).unwrap()),
+            None => Target::One(self.id(text)),
+        }
     }
 
     /// An action in words; `None` for a notice.
@@ -118,6 +131,42 @@ impl Script {
         self
     }
 
+    /// Puts another plan in the place of this one, at a moment in seconds. `-NAME` in `what` is retired, `NAME` changed.
+    pub fn replan(
+        &mut self,
+        at: f64,
+        services: &[ServicePlan],
+        crons: &[CronPlan],
+        what: &str,
+        wanted: &str,
+    ) -> &mut Self {
+        let at = Mono::new(Duration::from_secs_f64(at));
+        self.pass_until(at, false, &|said| format!("replan {what}\n{said}"));
+        self.now = at;
+        self.names = Names::new(services, crons);
+        let (gone, changed): (Vec<&str>, Vec<&str>) =
+            what.split_whitespace().partition(|name| name.starts_with('-'));
+        let gone: Vec<&str> = gone.into_iter().map(|name| name.trim_start_matches('-')).collect();
+        let unit = |name: &&str| services.iter().position(|service| service.name == *name);
+        let units = |names: &[&str]| names.iter().filter_map(unit).map(index).collect::<Vec<u16>>();
+        let cron = |name: &&str| crons.iter().position(|cron| cron.name == *name).map(index);
+        let plan = Replan {
+            services,
+            retired: &units(&gone),
+            changed: &units(&changed),
+            crons,
+            retired_crons: &gone.iter().filter_map(cron).collect::<Vec<u16>>(),
+            stop_timeout: Duration::from_secs(25),
+        };
+        self.notices.clear();
+        let actions = self.core.replan(&plan, at);
+        let actions = self.told(&actions);
+        let wanted: Vec<&str> =
+            wanted.split(';').map(str::trim).filter(|action| !action.is_empty()).collect();
+        assert_eq!(actions, wanted, "replan {what}\n{}", self.core.snapshot(self.now));
+        self
+    }
+
     pub fn now(&self) -> Mono {
         self.now
     }
@@ -163,11 +212,15 @@ impl Script {
 
     fn feed(&mut self, event: Event) -> Vec<String> {
         let actions = self.core.handle(event, self.now);
+        self.told(&actions)
+    }
+
+    fn told(&mut self, actions: &[Action]) -> Vec<String> {
         self.notices.extend(actions.iter().filter_map(|action| match action {
             Action::Notice(notice) => Some(notice.clone()),
             _ => None,
         }));
-        self.names.actions(&actions)
+        self.names.actions(actions)
     }
 
     fn event(&mut self, text: &str) -> Event {
@@ -189,7 +242,7 @@ impl Script {
                 id: id(),
                 status: match words[2].parse() {
                     Ok(code) => ExitStatus::Code(code),
-                    Err(_) => ExitStatus::Signal(crate::config::plan::Signal::parse(words[2]).unwrap()),
+                    Err(_) => ExitStatus::Signal(Signal::parse(words[2]).unwrap()),
                 },
                 oom: words.contains(&"oom"),
                 leftovers: words.contains(&"left"),
@@ -197,9 +250,20 @@ impl Script {
             "empty" => Event::GroupEmpty { id: id() },
             "ready" => Event::Probe { id: id(), ok: true },
             "notready" => Event::Probe { id: id(), ok: false },
-            "due" => {
-                let unit = self.names.crons.iter().position(|cron| cron == words[1]).unwrap();
-                Event::CronDue { unit: u16::try_from(unit).unwrap() }
+            "due" => Event::CronDue { unit: self.names.cron(words[1]) },
+            "alive" => Event::Live { id: id(), ok: true, why: None },
+            "sick" => Event::Live { id: id(), ok: false, why: Some("no answer".to_owned()) },
+            "pause" => Event::Pause,
+            "resume" => Event::Resume,
+            "run" => Event::RunNow { unit: self.names.cron(words[1]) },
+            "ask" => {
+                let verb = match words[1] {
+                    "start" => Verb::Start,
+                    "stop" => Verb::Stop,
+                    "restart" => Verb::Restart,
+                    signal => Verb::Signal(Signal::parse(signal).unwrap()),
+                };
+                Event::Ask { target: self.names.target(words[2]), verb }
             }
             "orphans" => Event::Orphans { alive: words[1].parse().unwrap() },
             other => panic!("no such event: {other}"),

@@ -16,7 +16,7 @@ const HEAD: &str = "\
 # What every state makes of every event. Written by a test: PHP_INIT_BLESS=1 cargo test transitions
 #
 # Services: `it` has a probe (ready within 30s), stops with QUIT to its main process within 5s, gives up after 2
-# restarts; `other` is a plain service that keeps the container alive. Cron entry: `job`, overlap as the heading says.
+# restarts, has a liveness probe (3 failures) and takes part in a pause (USR2, CONT); `other` is a plain service that keeps the container alive. Cron entry: `job`, overlap as the heading says.
 # A line: event -> state of `it` (or runs of `job`) afterwards: actions. `.` is: nothing changes. Deadline: the next
 # one of the situation, whosever it is. Notices are left out.
 ";
@@ -25,6 +25,9 @@ fn subject() -> ServicePlan {
     let give_up = Some(GiveUp { restarts: 2, within: secs(3600), then: Then::Stay });
     ServicePlan {
         ready: Some(ready(secs(30))),
+        live: Some(live()),
+        pause_signal: Some(Signal::USR2),
+        resume_signal: Signal::from_number(18),
         stop_signal: Signal::QUIT,
         stop_scope: StopScope::Main,
         stop_timeout: Some(secs(5)),
@@ -34,7 +37,10 @@ fn subject() -> ServicePlan {
 }
 
 const STARTED: &str = "0 boot => spawn it; spawn other\n 0 spawned other\n 0 spawned it => probe it";
-const READY: &str = "2 ready it => unprobe it";
+const READY: &str = "2 ready it => unprobe it; watch it";
+
+const STOPPED: &str = "3 ask stop it => unwatch it; QUIT it";
+const PAUSED: &str = "3 pause => unwatch it; USR2 it";
 
 /// Name, the plan of the subject, and the script that leads there.
 type Situation<T> = (&'static str, T, &'static str);
@@ -59,6 +65,14 @@ fn rising() -> Vec<Situation<ServicePlan>> {
         ("RUNNING", subject(), steps(&[STARTED, READY])),
         ("RUNNING, with a reload signal", by_signal, steps(&[STARTED, READY])),
         ("RUNNING, restart = never", oneshot, steps(&[STARTED, READY])),
+        (
+            "RUNNING, its liveness probe failed twice",
+            subject(),
+            steps(&[STARTED, READY, "3 sick it\n 4 sick it"]),
+        ),
+        ("RUNNING, paused", subject(), steps(&[STARTED, READY, PAUSED])),
+        ("STARTING, while paused", subject(), steps(&[STARTED, "1 -", "1 pause"])),
+        ("STOPPED, held by a pause", subject(), steps(&[STARTED, READY, PAUSED, "4 exit it 0"])),
     ]
 }
 
@@ -69,12 +83,12 @@ fn falling() -> Vec<Situation<ServicePlan>> {
         (
             "BACKOFF, its leftovers are being killed",
             subject(),
-            steps(&[STARTED, READY, "3 exit it KILL left => kill it"]),
+            steps(&[STARTED, READY, "3 exit it KILL left => kill it; unwatch it"]),
         ),
         (
             "BACKOFF, failed for the second time",
             subject(),
-            steps(&[STARTED, READY, "3 exit it 1 => spawn it", "3 nospawn it 71"]),
+            steps(&[STARTED, READY, "3 exit it 1 => unwatch it; spawn it", "3 nospawn it 71"]),
         ),
         (
             "STARTING, failed twice already",
@@ -82,23 +96,44 @@ fn falling() -> Vec<Situation<ServicePlan>> {
             steps(&[
                 STARTED,
                 READY,
-                "3 exit it 1 => spawn it",
+                "3 exit it 1 => unwatch it; spawn it",
                 "3 nospawn it 71",
                 "4 - => spawn it",
                 "4 spawned it => probe it",
             ]),
         ),
         ("STOPPING, was not ready in time", subject(), steps(&[STARTED, "30 - => unprobe it; QUIT it"])),
-        ("STOPPING, to reload", subject(), steps(&[STARTED, READY, "9 reload => QUIT it; TERM other"])),
+        (
+            "STOPPING, to reload",
+            subject(),
+            steps(&[STARTED, READY, "9 reload => unwatch it; QUIT it; TERM other"]),
+        ),
+        ("STOPPING, by request", subject(), steps(&[STARTED, READY, STOPPED])),
+        ("STOPPED, by request", subject(), steps(&[STARTED, READY, STOPPED, "4 exit it 0"])),
+        (
+            "STOPPING, its liveness probe failed",
+            subject(),
+            steps(&[STARTED, READY, "3 sick it\n 4 sick it\n 5 sick it => unwatch it; QUIT it"]),
+        ),
         (
             "STOPPING, the container stops",
             subject(),
-            steps(&[STARTED, READY, "9 stop => count orphans; TERM other; QUIT it", "9 orphans 0"]),
+            steps(&[
+                STARTED,
+                READY,
+                "9 stop => unwatch it; count orphans; TERM other; QUIT it",
+                "9 orphans 0",
+            ]),
         ),
         (
             "STOPPING, its leftovers have TERM",
             subject(),
-            steps(&[STARTED, READY, "9 reload => QUIT it; TERM other", "10 exit it 0 left => TERM it group"]),
+            steps(&[
+                STARTED,
+                READY,
+                "9 reload => unwatch it; QUIT it; TERM other",
+                "10 exit it 0 left => TERM it group",
+            ]),
         ),
         (
             "STOPPING, killed",
@@ -106,7 +141,7 @@ fn falling() -> Vec<Situation<ServicePlan>> {
             steps(&[
                 STARTED,
                 READY,
-                "9 stop => count orphans; TERM other; QUIT it",
+                "9 stop => unwatch it; count orphans; TERM other; QUIT it",
                 "9 orphans 0",
                 "13 - => TERM it group",
                 "14 - => kill it",
@@ -159,6 +194,7 @@ fn runs() -> Vec<Situation<CronPlan>> {
 /// The events as the table names them.
 fn events(id: Id, deadline: Option<Mono>) -> Vec<(&'static str, Event)> {
     let exited = |status, oom, leftovers| Event::Exited { id, status, oom, leftovers };
+    let ask = |verb| Event::Ask { target: Target::One(id), verb };
     let mut events = vec![
         ("boot", Event::Boot),
         ("spawned", Event::Spawned { id, pid: 900 }),
@@ -171,6 +207,15 @@ fn events(id: Id, deadline: Option<Mono>) -> Vec<(&'static str, Event)> {
         ("probe ok", Event::Probe { id, ok: true }),
         ("probe not ok", Event::Probe { id, ok: false }),
         ("due", Event::CronDue { unit: 0 }),
+        ("liveness ok", Event::Live { id, ok: true, why: None }),
+        ("liveness not ok", Event::Live { id, ok: false, why: None }),
+        ("asked to start", ask(Verb::Start)),
+        ("asked to stop", ask(Verb::Stop)),
+        ("asked to restart", ask(Verb::Restart)),
+        ("asked to send USR1", ask(Verb::Signal(Signal::parse("USR1").unwrap()))),
+        ("run now", Event::RunNow { unit: 0 }),
+        ("pause", Event::Pause),
+        ("resume", Event::Resume),
         ("reload", Event::Reload),
         ("stop", Event::Stop),
         ("orphans 0", Event::Orphans { alive: 0 }),
@@ -183,6 +228,33 @@ fn events(id: Id, deadline: Option<Mono>) -> Vec<(&'static str, Event)> {
     events
 }
 
+/// What another plan makes of `it`: gone, changed, or with another delay and nothing else.
+fn plans(
+    core: &Supervisor,
+    services: &[ServicePlan],
+    now: Mono,
+) -> Vec<(&'static str, Supervisor, Vec<Action>)> {
+    let same = Replan {
+        services,
+        retired: &[],
+        changed: &[],
+        crons: &[cron("job")],
+        retired_crons: &[],
+        stop_timeout: secs(25),
+    };
+    let replans = [
+        ("plan without it", Replan { retired: &[0], ..same }),
+        ("plan that changes it", Replan { changed: &[0], ..same }),
+        ("plan as before", same),
+    ];
+    let after = |(name, plan): (&'static str, Replan<'_>)| {
+        let mut core = core.clone();
+        let actions = core.replan(&plan, now);
+        (name, core, actions)
+    };
+    replans.into_iter().map(after).collect()
+}
+
 fn table(out: &mut String, title: &str, services: &[ServicePlan], crons: &[CronPlan], script: &str, id: Id) {
     let mut situation = Script::new(services, crons);
     situation.play(script);
@@ -190,14 +262,24 @@ fn table(out: &mut String, title: &str, services: &[ServicePlan], crons: &[CronP
     let now = situation.now();
     let state = |core: &Supervisor, now| match core.state(id) {
         Some((state, _)) => state.to_string(),
+        None if matches!(id, Id::Service { .. }) => "gone".to_owned(),
         None => format!("{} runs", core.snapshot(now).crons[0].runs.len()),
     };
     let before = state(&situation.core, now);
     let _ = writeln!(out, "\n## {title}");
+    let mut rows = Vec::new();
     for (name, event) in events(id, situation.core.next_deadline()) {
         let mut core = situation.core.clone();
         let now = if event == Event::Deadline { core.next_deadline().unwrap() } else { now };
-        let actions = names.actions(&core.handle(event, now)).join("; ");
+        let actions = core.handle(event, now);
+        rows.push((name, core, actions, now));
+    }
+    if matches!(id, Id::Service { .. }) {
+        let plans = plans(&situation.core, services, now);
+        rows.extend(plans.into_iter().map(|(name, core, actions)| (name, core, actions, now)));
+    }
+    for (name, core, actions, now) in rows {
+        let actions = names.actions(&actions).join("; ");
         let after = state(&core, now);
         let line = match (after == before, actions.as_str()) {
             (true, "") => format!("{name:<24} ."),

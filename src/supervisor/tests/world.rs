@@ -1,10 +1,12 @@
 //! A fake world: processes with scripted behaviour that answer the core's actions under a virtual clock which jumps
 //! from one happening to the next. It checks the core's promises at every step.
 
+mod belief;
+
 use super::super::*;
 use super::script::Names;
 use crate::config::plan::{CronPlan, ServicePlan, Signal, StopScope};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
 /// How one process behaves.
@@ -24,6 +26,8 @@ pub struct Behaviour {
     pub leaves: Option<Option<Duration>>,
     /// What it leaves behind obeys TERM.
     pub heirs_obey: bool,
+    /// From when on its liveness probe fails, counted from its start.
+    pub sick_after: Option<Duration>,
     /// Even KILL does not end it: it waits in the kernel.
     pub immortal: bool,
 }
@@ -39,6 +43,7 @@ impl Default for Behaviour {
             obeys_after: Some(Duration::ZERO),
             leaves: None,
             heirs_obey: true,
+            sick_after: None,
             immortal: false,
         }
     }
@@ -52,6 +57,8 @@ struct Proc {
     generation: u64,
     heirs: bool,
     probed: bool,
+    watched: bool,
+    since: Mono,
     signalled: bool,
 }
 
@@ -59,6 +66,8 @@ struct Proc {
 enum Happening {
     Tell(Event),
     Ready(Id, u64),
+    /// The liveness probe answers.
+    Pulse(Id, u64),
     /// The main process ends.
     Ends(Id, u64, ExitStatus),
     /// It never became its program.
@@ -88,6 +97,14 @@ pub struct World {
     stop_asked: Option<Mono>,
     stopping_since: Option<Mono>,
     budget: Duration,
+    /// The plan as it is now, and what of it is retired.
+    pub services: Vec<ServicePlan>,
+    pub crons: Vec<CronPlan>,
+    pub retired: BTreeSet<u16>,
+    /// What somebody stopped: it may not start by itself.
+    pub halted: BTreeSet<Id>,
+    pub paused: bool,
+    booted: bool,
     /// The last events and actions, for a failing test.
     log: VecDeque<String>,
 }
@@ -119,6 +136,12 @@ impl World {
             stop_asked: None,
             stopping_since: None,
             budget,
+            services: services.to_vec(),
+            crons: crons.to_vec(),
+            retired: BTreeSet::new(),
+            halted: BTreeSet::new(),
+            paused: false,
+            booted: false,
             log: VecDeque::new(),
         }
     }
@@ -166,6 +189,11 @@ impl World {
         self.procs.values().filter(|process| process.main).count()
     }
 
+    /// What has a process, or has left some behind.
+    pub fn living(&self) -> Vec<Id> {
+        self.procs.keys().copied().collect()
+    }
+
     pub fn said(&self, text: &str) -> bool {
         self.notices.iter().any(|(_, notice)| notice.text.contains(text))
     }
@@ -181,9 +209,11 @@ impl World {
             Happening::Tell(event) => self.tell(event),
             Happening::Ready(id, generation) => {
                 if self.current(id, generation).is_some_and(|process| process.main && process.probed) {
+                    self.plan(Duration::from_millis(10), Happening::Ready(id, generation));
                     self.tell(Event::Probe { id, ok: true });
                 }
             }
+            Happening::Pulse(id, generation) => self.pulse(id, generation),
             Happening::Ends(id, generation, status) => {
                 if self.current(id, generation).is_some_and(|process| process.main) {
                     self.end_main(id, status);
@@ -244,8 +274,13 @@ impl World {
             self.stop_asked = self.stop_asked.or(Some(self.now));
         }
         self.note(format!("{:?} {event:?}", self.now));
-        let over = self.exit.is_some();
+        self.believe(&event);
         let actions = self.core.handle(event, self.now);
+        self.carry_out(actions);
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        let over = self.exit.is_some();
         if self.core.is_stopping() {
             self.stopping_since = self.stopping_since.or(Some(self.now));
         }
@@ -284,7 +319,13 @@ impl World {
                     process.probed = false;
                 }
             }
-            Action::StartLiveness { .. } | Action::StopLiveness { .. } => {}
+            Action::StartLiveness { id } => self.watch(id),
+            Action::StopLiveness { id } => {
+                if let Some(process) = self.procs.get_mut(&id) {
+                    assert!(process.watched, "{id:?} is not watched\n{}", self.story());
+                    process.watched = false;
+                }
+            }
             Action::SignalOrphans { signal } => {
                 if signal == Signal::KILL {
                     self.orphans = 0;
@@ -300,6 +341,7 @@ impl World {
     fn spawn(&mut self, id: Id) {
         assert!(!self.procs.contains_key(&id), "{id:?} lives twice\n{}", self.story());
         assert!(self.stopping_since.is_none(), "{id:?} starts during the stop\n{}", self.story());
+        self.may_start(id);
         let count = self.starts.entry(id).or_insert(0);
         *count += 1;
         let behaviour = (self.behave)(id, *count);
@@ -316,9 +358,42 @@ impl World {
         if let Some((after, status)) = behaviour.ends {
             self.plan(after, Happening::Ends(id, generation, status));
         }
-        let process =
-            Proc { behaviour, main: true, generation, heirs: false, probed: false, signalled: false };
+        let process = Proc {
+            behaviour,
+            main: true,
+            generation,
+            heirs: false,
+            probed: false,
+            watched: false,
+            since: self.now,
+            signalled: false,
+        };
         self.procs.insert(id, process);
+    }
+
+    fn watch(&mut self, id: Id) {
+        let Some(process) = self.procs.get_mut(&id).filter(|process| process.main && !process.watched) else {
+            panic!("{id:?} is not there or watched already\n{}", self.story());
+        };
+        process.watched = true;
+        let generation = process.generation;
+        self.plan(Duration::from_secs(1), Happening::Pulse(id, generation));
+    }
+
+    fn pulse(&mut self, id: Id, generation: u64) {
+        let now = self.now;
+        let Some(process) = self.current(id, generation).filter(|process| process.main && process.watched)
+        else {
+            return;
+        };
+        let sick = process.behaviour.sick_after;
+        let ok = sick.is_none_or(|after| now.since(process.since) < after);
+        // It would answer for ever; what has not changed need not be told.
+        if let Some(after) = sick {
+            let wait = if ok { after } else { Duration::from_secs(1) };
+            self.plan(wait, Happening::Pulse(id, generation));
+        }
+        self.tell(Event::Live { id, ok, why: None });
     }
 
     fn probe(&mut self, id: Id) {
@@ -336,7 +411,13 @@ impl World {
         };
         let generation = process.generation;
         let Behaviour { obeys_after, heirs_obey, .. } = process.behaviour;
-        if signal == Signal::USR2 {
+        // USR1 is what people send here; the others are those of reloads and pauses.
+        if matches!(signal.number(), 10 | 12 | 18) {
+            let main = process.main;
+            assert!(main, "{signal:?} for what {id:?} left behind\n{}", self.story());
+            let state = self.core.state(id).map(|(state, _)| state);
+            let knows = signal.number() == 10 || matches!(state, Some(State::Running | State::Stopping));
+            assert!(knows, "{signal:?} for {id:?}, which may not know it yet\n{}", self.story());
             return;
         }
         process.signalled = true;

@@ -115,6 +115,7 @@ impl Work {
                 verify: None,
                 umask: 0o022,
             });
+            drop_in.note_pages(shell, true);
             drop_in.apply(plan);
         }
         self.swap(shell);

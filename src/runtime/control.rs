@@ -1,0 +1,225 @@
+//! The control socket of this init: whether there is one, and who answers what.
+//!
+//! Health, timeline, logs and events come from what the shell shares ([`Board`]), at any moment of the container's life.
+//! Everything about services is asked of the event loop ([`super::supervise`]) through a bounded queue, and refused in words
+//! while there is none: during boot, a migration, a one-off, the last moments of a stop.
+
+use super::board::Board;
+use super::shell::Shell;
+use super::{Mode, preflight};
+use crate::config::suggest::nearest;
+use crate::control::protocol::{Phase, Reply, Request, Status};
+use crate::control::request::Refusal;
+use crate::control::server::{self, CLIENTS, Desk, Found, ListenError, Listening, Replies, look};
+use crate::exit;
+use std::path::Path;
+use std::rc::Rc;
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+
+/// What a client wants of the event loop.
+#[derive(Debug)]
+pub struct Ask {
+    pub request: Request,
+    pub to: Replies,
+}
+
+/// The shell's end of the socket.
+#[derive(Default)]
+pub struct Control {
+    listening: Option<Listening>,
+    asks: Option<mpsc::Receiver<Ask>>,
+    /// Who answers, also where there is no socket.
+    desk: Option<Rc<dyn Desk>>,
+}
+
+impl Control {
+    /// What is asked next. Safe to cancel.
+    pub async fn next(&mut self) -> Ask {
+        if let Some(asks) = &mut self.asks
+            && let Some(ask) = asks.recv().await
+        {
+            return ask;
+        }
+        std::future::pending().await
+    }
+
+    /// Who answers requests, whatever way they come.
+    pub fn desk(&self) -> Option<Rc<dyn Desk>> {
+        self.desk.clone()
+    }
+
+    /// Takes the socket away, at the end.
+    pub fn close(&self) {
+        if let Some(listening) = &self.listening {
+            listening.remove();
+        }
+    }
+}
+
+/// Makes the socket and serves it from now on. Without one the container runs all the same, and says so.
+///
+/// # Errors
+/// The exit code: another init runs this container already.
+pub async fn open(shell: &mut Shell, mode: &Mode) -> Result<(), u8> {
+    shell.board.know(&shell.plan);
+    let desk = receive(shell);
+    let Some(path) = shell.plan.control.socket.clone() else { return Ok(()) };
+    let found = match look(&path).await {
+        Ok(Found::Here(pid)) if *mode == Mode::Supervise => {
+            tracing::error!(
+                "cannot supervise: another init runs here already, as pid {pid}, and answers on {}: to run a command beside it \
+                 write 'init -- CMD', to steer it 'init status' and its like; if they are meant to be two, give one of them another \
+                 state-dir",
+                path.display()
+            );
+            return Err(exit::LOCKED);
+        }
+        Ok(Found::Here(pid)) => {
+            tracing::debug!("init runs here already, as pid {pid}: the control socket stays its own");
+            return Ok(());
+        }
+        Ok(Found::Elsewhere) => {
+            without(
+                mode,
+                &format!(
+                    "another container's init listens on {}: give each container a state-dir of its own",
+                    path.display()
+                ),
+            );
+            return Ok(());
+        }
+        Ok(found) => found,
+        Err(error) => return refused(mode, &error),
+    };
+    match listen(shell, mode, &path, found) {
+        Ok((listening, listener)) => {
+            tracing::debug!("control socket {}", listening.path().display());
+            shell.control.listening = Some(listening);
+            tokio::task::spawn_local(server::serve(listener, shell.own_uid, desk));
+        }
+        Err(why) => without(mode, &why),
+    }
+    Ok(())
+}
+
+/// Opens the desk: from now on there is somebody to answer.
+fn receive(shell: &mut Shell) -> Rc<dyn Desk> {
+    let (sender, asks) = mpsc::channel(CLIENTS);
+    let desk: Rc<dyn Desk> = Rc::new(Reception {
+        board: Rc::clone(&shell.board),
+        asks: sender,
+        preset: shell.plan.preset.clone(),
+        role: shell.plan.role.clone(),
+    });
+    shell.control = Control { listening: None, asks: Some(asks), desk: Some(Rc::clone(&desk)) };
+    desk
+}
+
+fn listen(
+    shell: &mut Shell,
+    mode: &Mode,
+    path: &Path,
+    found: Found,
+) -> Result<(Listening, UnixListener), String> {
+    let directory = path.parent().unwrap_or(path);
+    // Whoever wants no boot wants nothing to be changed.
+    if mode.boots() && !directory.is_dir() {
+        // A user that is not known is told of by the preflight.
+        let app = shell.identity(None).ok().flatten();
+        preflight::make_own(shell, directory, app.as_ref())?;
+    }
+    Listening::open(path, found).map_err(|error| error.to_string())
+}
+
+fn refused(mode: &Mode, error: &ListenError) -> Result<(), u8> {
+    without(mode, &error.to_string());
+    Ok(())
+}
+
+/// What it means that there is no socket. A one-off needs none, and its output is its caller's.
+fn without(mode: &Mode, why: &str) {
+    if mode.is_one_off() {
+        tracing::debug!("no control socket: {why}");
+        return;
+    }
+    tracing::warn!(
+        "{why}; going on without a control socket: init status, init health and their like will not find this init; mount a \
+         writable state-dir (a tmpfs will do), or choose another one"
+    );
+}
+
+/// Answers at once what it can, and hands on the rest.
+struct Reception {
+    board: Rc<Board>,
+    asks: mpsc::Sender<Ask>,
+    preset: String,
+    role: Option<String>,
+}
+
+impl Desk for Reception {
+    fn take(&self, request: Request, to: Replies) {
+        match request {
+            Request::Health { level } => to.last(Reply::Health(self.board.health(level))),
+            Request::Timeline => to.last(Reply::Timeline(self.board.timeline())),
+            Request::Status if !self.board.supervises.get() => {
+                to.last(Reply::Status(Box::new(self.status())))
+            }
+            Request::Logs { names, lines, follow } => match self.unknown(&names) {
+                Some(refusal) => to.last(refusal.into()),
+                None => {
+                    let tail = Rc::clone(&self.board.tail);
+                    drop(tokio::task::spawn_local(tail.send_logs(names, lines, follow, to)));
+                }
+            },
+            Request::Events { lines, follow } => {
+                let tail = Rc::clone(&self.board.tail);
+                drop(tokio::task::spawn_local(tail.send_events(lines, follow, to)));
+            }
+            request if self.board.supervises.get() => self.hand_on(request, to),
+            _ => to.last(Refusal::unavailable(not_now(self.board.phase())).into()),
+        }
+    }
+}
+
+impl Reception {
+    fn hand_on(&self, request: Request, to: Replies) {
+        if let Err(error) = self.asks.try_send(Ask { request, to }) {
+            let (mpsc::error::TrySendError::Full(ask) | mpsc::error::TrySendError::Closed(ask)) = error;
+            ask.to.last(Refusal::unavailable("too much is asked of init at the moment: try again").into());
+        }
+    }
+
+    /// The first of `names` that nobody writes under, in words.
+    fn unknown(&self, names: &[String]) -> Option<Refusal> {
+        let planned = self.board.names.borrow();
+        let written = self.board.tail.names();
+        let known: Vec<&str> = planned.iter().chain(&written).map(String::as_str).chain(["init"]).collect();
+        let service =
+            |name: &str| name.rsplit_once(':').map_or(name.to_owned(), |(service, _)| service.to_owned());
+        let name = names
+            .iter()
+            .find(|name| !known.contains(&name.as_str()) && !known.contains(&service(name).as_str()))?;
+        let near = nearest(name, &known).map(|near| format!(": did you mean {near:?}?"));
+        Some(Refusal::usage(format!(
+            "cannot show the lines of {name:?}: nothing has that name{}",
+            near.unwrap_or_default()
+        )))
+    }
+
+    fn status(&self) -> Status {
+        Status { preset: self.preset.clone(), role: self.role.clone(), ..self.board.status() }
+    }
+}
+
+/// Why there is nothing to start, stop or reload.
+fn not_now(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Booting => "cannot do that yet: the container boots, and no service runs before that is done",
+        Phase::Migrating => "cannot do that: this container migrates, and runs no service",
+        Phase::OneOff => "cannot do that: this container runs one command, and no service",
+        Phase::Running | Phase::Reloading | Phase::Stopping => {
+            "cannot do that any more: the container is stopping"
+        }
+    }
+}

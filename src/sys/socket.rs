@@ -1,0 +1,155 @@
+//! The control socket's place in the file system.
+//!
+//! A path of more than 107 bytes does not fit into `sockaddr_un` (unix(7)). It is reached through its directory then, as
+//! `/proc/self/fd/N/NAME`, so that no directory has to be changed to.
+
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{Mode, umask};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+/// What `sun_path` holds, without the NUL at its end.
+const LONGEST: usize = 107;
+
+/// A path that fits into an address. It does so as long as this lives.
+#[derive(Debug)]
+pub struct Address {
+    path: PathBuf,
+    _directory: Option<OwnedFd>,
+}
+
+impl Address {
+    /// The address of the socket at `path`, which need not be there; its directory must be when the path is long.
+    ///
+    /// # Errors
+    /// The directory of a long path cannot be opened, or the name alone is too long.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        if path.as_os_str().len() <= LONGEST {
+            return Ok(Self { path: path.to_owned(), _directory: None });
+        }
+        let too_long =
+            || io::Error::new(io::ErrorKind::InvalidFilename, "the name of the socket is too long");
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Err(too_long()) };
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = nix::fcntl::open(directory, flags, Mode::empty())?;
+        let path = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
+        if path.as_os_str().len() > LONGEST {
+            return Err(too_long());
+        }
+        Ok(Self { path, _directory: Some(directory) })
+    }
+
+    /// What fits.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A socket file, told from another one that takes its name later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+/// Which socket is at `path`; `None` when nothing is.
+///
+/// # Errors
+/// Something else than a socket is there, or the path cannot be looked at.
+pub fn identity(path: &Path) -> io::Result<Option<Identity>> {
+    match path.symlink_metadata() {
+        Ok(found) if found.file_type().is_socket() => {
+            Ok(Some(Identity { device: found.dev(), inode: found.ino() }))
+        }
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket is there")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Listens at `path`, for this user alone (mode 0600), without blocking. Call it while no other thread makes files: the
+/// umask is the process's.
+///
+/// # Errors
+/// Something is at `path`, or the directory cannot be written.
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    let address = Address::of(path)?;
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let bound = UnixListener::bind(address.path());
+    umask(before);
+    let listener = bound?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Connects to the socket at `path`. Blocks only while the listener's queue is full.
+///
+/// # Errors
+/// `NotFound`: there is none; `ConnectionRefused`: nobody listens any more; `PermissionDenied`: it is another user's.
+pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    UnixStream::connect(Address::of(path)?.path())
+}
+
+/// The other side has closed both directions, rather than only what it sends.
+pub fn is_hung_up(fd: impl AsFd) -> bool {
+    let mut polled = [PollFd::new(fd.as_fd(), PollFlags::empty())];
+    let found = poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+    let [polled] = polled;
+    let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
+    found && polled.revents().is_some_and(|events| events.intersects(gone))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::Shutdown;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn it_listens_for_one_user_however_long_the_path_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let long = directory.path().join("d".repeat(120));
+        std::fs::create_dir(&long).unwrap();
+        for path in [directory.path().join("init.sock"), long.join("init.sock")] {
+            let listener = listen(&path).unwrap();
+            listener.set_nonblocking(false).unwrap();
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+            let mut client = connect(&path).unwrap();
+            client.write_all(b"x").unwrap();
+            let mut byte = [0];
+            listener.accept().unwrap().0.read_exact(&mut byte).unwrap();
+            assert_eq!(listen(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+            drop(listener);
+            assert_eq!(connect(&path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        }
+        assert!(listen(&directory.path().join("n".repeat(200))).is_err());
+    }
+
+    #[test]
+    fn only_a_socket_is_taken_for_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("init.sock");
+        assert_eq!(identity(&path).unwrap(), None);
+        let _listener = listen(&path).unwrap();
+        assert!(identity(&path).unwrap().is_some());
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(identity(&link).is_err());
+        assert!(identity(directory.path()).is_err());
+    }
+
+    #[test]
+    fn a_half_closed_peer_is_there() {
+        let (here, there) = UnixStream::pair().unwrap();
+        assert!(!is_hung_up(&here));
+        there.shutdown(Shutdown::Write).unwrap();
+        assert!(!is_hung_up(&here));
+        drop(there);
+        assert!(is_hung_up(&here));
+    }
+}
