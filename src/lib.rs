@@ -14,7 +14,7 @@
 //! | [`logs`] | PURE: line framing, formats, bounded queues |
 //! | [`runtime`] | the shell: event loop, executor of actions, reaper, boot |
 //! | [`control`] | the control socket: protocol, server, client |
-//! | [`probe`] | FastCGI, TCP and unix readiness probes |
+//! | [`probe`] | probes that ask: FastCGI, TCP, unix, HTTP; the grammar of sd_notify |
 //! | [`fetch`] | sources, validation, atomic placing; run as a short-lived child, the only user of the AWS SDK |
 //! | [`sys`] | the only unsafe, fork, exec and raw descriptors, behind safe types |
 //! | [`exit`] | every exit code |

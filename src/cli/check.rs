@@ -213,17 +213,28 @@ fn services(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
         if !waits.is_empty() {
             notes.push(format!("after {}", waits.join(", ")));
         }
-        match service.ready.as_ref().map(|ready| &ready.probe) {
-            Some(ProbePlan::FastCgi { address, .. }) => notes.push(format!("ready on fastcgi {address}")),
-            Some(ProbePlan::Tcp { address }) => notes.push(format!("ready on tcp {address}")),
-            Some(ProbePlan::Unix { path }) => notes.push(format!("ready on {}", path.display())),
-            None => {}
-        }
+        notes.extend(service.ready.iter().map(|ready| format!("ready on {}", probe(&ready.probe))));
+        notes.extend(service.live.iter().map(|live| format!("alive by {}", probe(&live.probe))));
         notes.push(format!("stops on {}", service.stop_signal));
         let command = shown(&service.command);
         line(out, "service", &format!("{}{count}  {command}  ({})", service.name, notes.join(", ")))?;
     }
     Ok(())
+}
+
+fn probe(probe: &ProbePlan) -> String {
+    match probe {
+        ProbePlan::FastCgi { address, .. } => format!("fastcgi {address}"),
+        ProbePlan::Tcp { address } => format!("tcp {address}"),
+        ProbePlan::Unix { path } => path.display().to_string(),
+        // A query may hold a token.
+        ProbePlan::Http { address, path, .. } => {
+            format!("http {address}{}", path.split('?').next().unwrap_or_default())
+        }
+        ProbePlan::Command { command } => shown(command),
+        ProbePlan::Notify => "its notification".to_owned(),
+        ProbePlan::NotifyFd { fd } => format!("a line on descriptor {fd}"),
+    }
 }
 
 /// In the order of their starts: what another waits for comes first, else the order of the file.

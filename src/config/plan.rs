@@ -10,6 +10,7 @@ mod decrypt;
 pub use super::signal::Signal;
 pub use decrypt::{Cipher, DecryptFormat, DecryptPlan, Derivation, Digest, KeySource, Secret};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -297,7 +298,19 @@ pub struct LivePlan {
     pub successes: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a service tells of its readiness by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadyNotify {
+    Socket,
+}
+
+/// How a service tells by itself that it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LiveNotify {
+    Watchdog,
+}
+
+#[derive(Clone, PartialEq, Eq)]
 pub enum ProbePlan {
     /// A FastCGI request for `path`; any complete FastCGI answer is ready. `address` is `host:port` or `/path/to.sock`.
     FastCgi { address: String, path: String },
@@ -305,6 +318,14 @@ pub enum ProbePlan {
     Tcp { address: String },
     /// A connect to a unix socket.
     Unix { path: PathBuf },
+    /// A GET of `path` that must be answered with one of `status`. `address` is `host:port` or `/path/to.sock`.
+    Http { address: String, path: String, host: String, status: Vec<RangeInclusive<u16>> },
+    /// A program that must exit 0.
+    Command { command: Vec<String> },
+    /// What the service sends to the socket that NOTIFY_SOCKET names: `READY=1`, and of liveness `WATCHDOG=1`.
+    Notify,
+    /// A line feed on this descriptor of the service, 3 to 255.
+    NotifyFd { fd: u16 },
 }
 
 /// What init adds to PHP-FPM's own configuration, in a file in the state directory given by `-y`.

@@ -13,11 +13,11 @@
 use super::expand::is_plain_reference;
 use super::plan::{
     Backoff, ControlPlan, CronPlan, DecryptPlan, Derivation, EcsPlan, Env, FilePlan, FpmPlan, GiveUp,
-    HealthPlan, KeySource, LogPlan, MigratePlan, OnChange, Plan, ProbePlan, ReadyPlan, Secret, ServicePlan,
-    Signal, StepPlan,
+    HealthPlan, KeySource, LivePlan, LogPlan, MigratePlan, OnChange, Plan, ProbePlan, ReadyPlan, Secret,
+    ServicePlan, Signal, StepPlan,
 };
 use super::secret::looks_secret;
-use super::values::{show_duration, show_mode, show_size, show_word};
+use super::values::{show_codes, show_duration, show_mode, show_size, show_word};
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -98,10 +98,8 @@ impl Out {
         self.line(key, format!("[{}]", values.join(", ")));
     }
 
-    /// A command: its words hold their references as they were written.
     fn command(&mut self, argv: &[String]) {
-        let words: Vec<String> = argv.iter().map(|word| quote(word)).collect();
-        self.line("command", format!("[{}]", words.join(", ")));
+        self.line("command", list(argv));
     }
 
     fn env(&mut self, env: &Env) {
@@ -119,6 +117,12 @@ fn text(value: &str) -> String {
 /// A TOML string.
 fn quote(value: &str) -> String {
     toml::Value::String(value.to_owned()).to_string()
+}
+
+/// A command as TOML; its words hold their references as they were written.
+fn list(argv: &[String]) -> String {
+    let words: Vec<String> = argv.iter().map(|word| quote(word)).collect();
+    format!("[{}]", words.join(", "))
 }
 
 /// A bare key where it can be one.
@@ -286,6 +290,9 @@ fn service(out: &mut Out, service: &ServicePlan) {
     if let Some(ready) = &service.ready {
         out.line("ready", self::ready(ready));
     }
+    if let Some(live) = &service.live {
+        out.line("live", self::live(live));
+    }
     if let Some(fpm) = &service.fpm {
         out.line("fpm", self::fpm(fpm));
     }
@@ -331,17 +338,43 @@ fn give_up(give_up: &GiveUp) -> String {
 }
 
 fn ready(ready: &ReadyPlan) -> String {
-    let probe = match &ready.probe {
+    format!(
+        "{{ {}, interval = {}, timeout = {}, successes = {}, deadline = {} }}",
+        probe(&ready.probe, "socket"),
+        text(&show_duration(ready.interval)),
+        text(&show_duration(ready.timeout)),
+        ready.successes,
+        text(&show_duration(ready.deadline)),
+    )
+}
+
+fn live(live: &LivePlan) -> String {
+    format!(
+        "{{ {}, interval = {}, timeout = {}, failures = {}, successes = {} }}",
+        probe(&live.probe, "watchdog"),
+        text(&show_duration(live.interval)),
+        text(&show_duration(live.timeout)),
+        live.failures,
+        live.successes,
+    )
+}
+
+fn probe(probe: &ProbePlan, notify: &str) -> String {
+    match probe {
         ProbePlan::FastCgi { address, path } => format!("fastcgi = {}, path = {}", text(address), text(path)),
         ProbePlan::Tcp { address } => format!("tcp = {}", text(address)),
         ProbePlan::Unix { path } => format!("unix = {}", text(&path.display().to_string())),
-    };
-    format!(
-        "{{ {probe}, interval = {}, timeout = {}, deadline = {} }}",
-        text(&show_duration(ready.interval)),
-        text(&show_duration(ready.timeout)),
-        text(&show_duration(ready.deadline)),
-    )
+        ProbePlan::Http { address, path, host, status } => {
+            let url = match address.starts_with('/') {
+                true => format!("http://unix:{address}:{path}"),
+                false => format!("http://{address}{path}"),
+            };
+            format!("http = {}, status = {}, host = {}", text(&url), text(&show_codes(status)), text(host))
+        }
+        ProbePlan::Command { command } => format!("command = {}", list(command)),
+        ProbePlan::Notify => format!("notify = {}", text(notify)),
+        ProbePlan::NotifyFd { fd } => format!("notify-fd = {fd}"),
+    }
 }
 
 fn fpm(fpm: &FpmPlan) -> String {

@@ -201,8 +201,17 @@ fn node_value(value: &DeValue<'_>, layer: u32) -> Value {
     }
 }
 
-/// Keys of `ready` that choose its kind: naming one replaces the kind of the layer below.
-const PROBE_KINDS: &[&str] = &["fastcgi", "tcp", "unix"];
+/// Keys of `ready` and `live` that choose the kind, each with the keys that belong to it: naming one replaces the kind
+/// of the layer below.
+const PROBE_KINDS: &[(&str, &[&str])] = &[
+    ("fastcgi", &["path"]),
+    ("tcp", &[]),
+    ("unix", &[]),
+    ("http", &["status", "host"]),
+    ("command", &[]),
+    ("notify", &[]),
+    ("notify-fd", &[]),
+];
 
 /// In a list, stands for the elements of the list below it.
 const BELOW: &str = "...";
@@ -219,11 +228,8 @@ pub fn overlay(lower: &mut Table, upper: Table) {
         let below = &mut below.node;
         match (&mut below.value, entry.node.value) {
             (Value::Table(below_table), Value::Table(mut upper_table)) => {
-                if upper_table.0.iter().any(|entry| PROBE_KINDS.contains(&entry.key.as_str())) {
-                    below_table.0.retain(|entry| {
-                        !PROBE_KINDS.contains(&entry.key.as_str())
-                            && (entry.key != "path" || upper_table.get("fastcgi").is_some())
-                    });
+                if matches!(entry.key.as_str(), "ready" | "live") {
+                    replace_kind(below_table, &upper_table);
                 }
                 overlay(below_table, std::mem::take(&mut upper_table));
                 below.loc = entry.node.loc;
@@ -249,6 +255,18 @@ pub fn overlay(lower: &mut Table, upper: Table) {
                 *below = Node { value, ..entry.node };
             }
         }
+    }
+}
+
+/// Takes another kind of probe than that of `upper` out of `below`.
+fn replace_kind(below: &mut Table, upper: &Table) {
+    let (named, others): (Vec<_>, Vec<_>) =
+        PROBE_KINDS.iter().partition(|(kind, _)| upper.get(kind).is_some());
+    if !named.is_empty() {
+        below.0.retain(|entry| {
+            let key = entry.key.as_str();
+            !others.iter().any(|(kind, own)| *kind == key || own.contains(&key))
+        });
     }
 }
 

@@ -13,39 +13,48 @@ const PIECE: usize = 4096;
 /// Asks PHP-FPM at `address` for its `ping.path`. Any complete answer means that FPM accepts, has a worker to spare
 /// and runs PHP.
 pub async fn ping(address: &Address, path: &str) -> Outcome {
-    match ask(address, path, "").await {
+    match get(address, path, "").await {
         Ok(answer) => judge(address, path, &answer),
-        Err(reason) => Outcome::NotReady(reason),
+        Err(refusal) => refusal.into(),
     }
 }
 
 /// Asks PHP-FPM at `address` for `path?query`, as a web server would. The error says why there is no answer.
 pub async fn ask(address: &Address, path: &str, query: &str) -> Result<Answer, String> {
+    get(address, path, query).await.map_err(Refusal::into_words)
+}
+
+async fn get(address: &Address, path: &str, query: &str) -> Result<Answer, Refusal> {
     // FPM compares SCRIPT_NAME with ping.path and pm.status_path, but answers nothing without SCRIPT_FILENAME (php-src
     // sapi/fpm/fpm/fpm_main.c); REQUEST_URI is what its access log shows.
-    let request = fastcgi::request(
-        &[
-            ("GATEWAY_INTERFACE", "CGI/1.1"),
-            ("SERVER_PROTOCOL", "HTTP/1.1"),
-            ("REQUEST_METHOD", "GET"),
-            ("REQUEST_URI", path),
-            ("SCRIPT_NAME", path),
-            ("SCRIPT_FILENAME", path),
-            ("QUERY_STRING", query),
-        ],
-        &[],
-    );
+    let params = [
+        ("GATEWAY_INTERFACE", "CGI/1.1"),
+        ("SERVER_PROTOCOL", "HTTP/1.1"),
+        ("REQUEST_METHOD", "GET"),
+        ("REQUEST_URI", path),
+        ("SCRIPT_NAME", path),
+        ("SCRIPT_FILENAME", path),
+        ("QUERY_STRING", query),
+    ];
+    call(address, &params, &[]).await
+}
+
+/// One request with these parameters and this body.
+pub(super) async fn call(address: &Address, params: &[(&str, &str)], body: &[u8]) -> Result<Answer, Refusal> {
+    let request = fastcgi::request(params, body);
     let answer = match connect(address).await? {
         Stream::Tcp(stream) => exchange(stream, &request).await,
         Stream::Unix(stream) => exchange(stream, &request).await,
     };
-    answer.map_err(|error| match error {
-        ExchangeError::Io(error) => format!("{address} broke off its answer: {error}"),
-        ExchangeError::Closed => format!(
-            "{address} closed the connection without an answer: does listen.allowed_clients of the pool allow it?"
-        ),
-        ExchangeError::CutShort => format!("{address} closed the connection in the middle of its answer"),
-        ExchangeError::Garbled(error) => format!("{address} does not answer as PHP-FPM does: {error}"),
+    answer.map_err(|error| {
+        Refusal::Nobody(match error {
+            ExchangeError::Io(error) => format!("{address} broke off its answer: {error}"),
+            ExchangeError::Closed => format!(
+                "{address} closed the connection without an answer: does listen.allowed_clients of the pool allow it?"
+            ),
+            ExchangeError::CutShort => format!("{address} closed the connection in the middle of its answer"),
+            ExchangeError::Garbled(error) => format!("{address} does not answer as PHP-FPM does: {error}"),
+        })
     })
 }
 
@@ -53,14 +62,14 @@ pub async fn ask(address: &Address, path: &str, query: &str) -> Result<Answer, S
 pub(super) async fn connects(address: &Address) -> Outcome {
     match connect(address).await {
         Ok(_) => Outcome::Ready,
-        Err(reason) => Outcome::NotReady(reason),
+        Err(refusal) => refusal.into(),
     }
 }
 
 fn judge(address: &Address, path: &str, answer: &Answer) -> Outcome {
     match answer.protocol_status {
         0 => {}
-        2 => return Outcome::NotReady(format!("{address} is overloaded")),
+        2 => return Outcome::Degraded(format!("{address} is overloaded")),
         status => {
             return Outcome::NotReady(format!("{address} refused the request with FastCGI status {status}"));
         }
@@ -75,20 +84,45 @@ fn judge(address: &Address, path: &str, answer: &Answer) -> Outcome {
     ))
 }
 
-enum Stream {
+/// Why there is no answer.
+pub(super) enum Refusal {
+    /// Somebody listens, and has more to do than it takes.
+    Full(String),
+    Nobody(String),
+}
+
+impl Refusal {
+    pub(super) fn into_words(self) -> String {
+        match self {
+            Self::Full(why) | Self::Nobody(why) => why,
+        }
+    }
+}
+
+impl From<Refusal> for Outcome {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Full(why) => Self::Degraded(why),
+            Refusal::Nobody(why) => Self::NotReady(why),
+        }
+    }
+}
+
+pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 /// Connects to the first that answers; the error is that of the first.
-async fn connect(address: &Address) -> Result<Stream, String> {
+pub(super) async fn connect(address: &Address) -> Result<Stream, Refusal> {
     let mut first = None;
     match address {
         Address::Unix(path) => match UnixStream::connect(path).await {
             Ok(stream) => return Ok(Stream::Unix(stream)),
             // unix(7): a non-blocking connect to a full backlog does not wait.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(format!("cannot connect to {address}: its queue of connections is full"));
+                let why = format!("cannot connect to {address}: its queue of connections is full");
+                return Err(Refusal::Full(why));
             }
             Err(error) => first = Some(error),
         },
@@ -108,10 +142,10 @@ async fn connect(address: &Address) -> Result<Stream, String> {
             }
         }
     }
-    Err(match first {
+    Err(Refusal::Nobody(match first {
         Some(error) => format!("cannot connect to {address}: {error}"),
         None => format!("cannot connect to {address}: there is no address"),
-    })
+    }))
 }
 
 enum ExchangeError {

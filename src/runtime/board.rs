@@ -175,6 +175,7 @@ impl Board {
             paused: self.paused.get(),
             ready: self.health(Level::Ready).healthy,
             log: self.log(),
+            last_reload: self.last_reload(),
             ecs: self.ecs.borrow().clone(),
             ..Status::default()
         }

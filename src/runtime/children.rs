@@ -23,6 +23,8 @@ use std::time::Duration;
 pub enum Who {
     /// An instance of a service or a run of a cron entry.
     Unit(Id),
+    /// The program of a probe, by its number.
+    Probe(u64),
     /// The fetch child, a boot step, the migration or the one-off: one at a time.
     Step,
 }
@@ -210,6 +212,11 @@ impl Children {
         child.escaped = escaped;
     }
 
+    /// The main process of a unit, while it lives.
+    pub fn pid(&self, id: Id) -> Option<Pid> {
+        self.units.get(&id).copied()
+    }
+
     /// Signals the main process of the unit or its whole group; with the group go those that left it.
     pub fn signal(&self, id: Id, scope: StopScope, signal: Signal) {
         let main = self.units.get(&id);
@@ -237,7 +244,7 @@ impl Children {
         self.live.values().filter(|child| child.started < moment).any(|child| match child.who {
             Who::Unit(Id::Service { unit, .. }) => !but(unit),
             Who::Unit(Id::Run { .. }) => true,
-            Who::Step => false,
+            Who::Step | Who::Probe(_) => false,
         })
     }
 

@@ -99,7 +99,7 @@ pub fn render(
         let keys = plan.env.keys().chain(service.env.keys()).map(String::as_str);
         let has = |name: &str| env.contains_key(OsStr::new(name));
         let value = |name: &str| literal(service, name);
-        let text = fpm::render((name, &plan.state_dir), &settings, &main, &scan, keys, has, value);
+        let text = fpm::render((&service.name, &plan.state_dir), &settings, &main, &scan, keys, has, value);
         let (uid, gid) = identity.map_or((None, None), |identity| (Some(identity.uid), Some(identity.gid)));
         let path = plan.state_dir.join(format!("{}.fpm.conf", service.name));
         let pages = |dir| fpm::status_pages(&service.name, &settings, &scan, dir);
@@ -119,15 +119,19 @@ pub fn render(
 
 /// The image decides where FPM listens; a probe elsewhere would end a working service.
 fn follow_listen(service: &mut ServicePlan, scan: &fpm::Scan) {
-    let Some(ProbePlan::FastCgi { address, .. }) = service.ready.as_mut().map(|ready| &mut ready.probe)
-    else {
-        return;
-    };
     let addresses: Vec<String> = scan.listens.values().map(|listen| fpm::reachable(listen)).collect();
-    if let (false, Some(first)) = (addresses.contains(address), addresses.first()) {
+    let probes = [
+        service.ready.as_mut().map(|ready| &mut ready.probe),
+        service.live.as_mut().map(|live| &mut live.probe),
+    ];
+    for probe in probes.into_iter().flatten() {
+        let (ProbePlan::FastCgi { address, .. }, Some(first)) = (probe, addresses.first()) else { continue };
+        if addresses.contains(address) {
+            continue;
+        }
         tracing::info!(
             service = service.name.as_str(),
-            "php-fpm's configuration listens on {first}, not on {address}: asking there whether it is ready"
+            "php-fpm's configuration listens on {first}, not on {address}: probing it there"
         );
         first.clone_into(address);
     }

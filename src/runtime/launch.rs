@@ -10,6 +10,7 @@ use crate::sys::users::UsersError;
 use crate::sys::{Pid, fd, words};
 use std::fmt;
 use std::io;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 /// What to start, and how its output is treated.
@@ -95,7 +96,20 @@ impl Shell {
     /// # Errors
     /// [`LaunchError`]; no process came of it.
     pub fn launch(&mut self, launch: &Launch<'_>) -> Result<Pid, LaunchError> {
+        self.launch_with(launch, None)
+    }
+
+    /// As [`Shell::launch`], with a further descriptor and its number in the child.
+    ///
+    /// # Errors
+    /// [`LaunchError`]; no process came of it.
+    pub fn launch_with(
+        &mut self,
+        launch: &Launch<'_>,
+        descriptor: Option<(OwnedFd, RawFd)>,
+    ) -> Result<Pid, LaunchError> {
         let mut command = self.command(launch)?;
+        command.extra_fds.extend(descriptor);
         if launch.format == LogFormat::Inherit && launch.tap.is_none() {
             return self.children.spawn(launch.who, &command).map_err(LaunchError::Spawn);
         }
@@ -133,15 +147,15 @@ impl Shell {
     }
 
     /// A pipe that belongs to `owner`, where one is given and init may give it away.
-    fn pipe(&mut self, owner: Option<(u32, u32)>) -> io::Result<fd::Pipe> {
+    pub(super) fn pipe(&mut self, owner: Option<(u32, u32)>) -> io::Result<fd::Pipe> {
         let pipe = fd::pipe_cloexec()?;
         if let Some((uid, gid)) = owner
             && let Err(error) = fd::fchown(&pipe.write, uid, gid)
             && !std::mem::replace(&mut self.pipes_stay, true)
         {
             tracing::warn!(
-                "cannot give the pipes of logs to the users that write to them: {}: a program that opens /proc/self/fd/2 or \
-                 /dev/stderr, as PHP-FPM's error_log may, will be refused; add the capability CHOWN",
+                "cannot give pipes to the users that write to them: {}: a program that opens /proc/self/fd/2 or /dev/stderr, as \
+                 PHP-FPM's error_log may, will be refused; add the capability CHOWN",
                 words(&error)
             );
         }

@@ -1,9 +1,10 @@
 //! The services as others may know them: what health checks ask for, and when each became ready for the first time.
 //!
 //! The loop keeps it fresh after each event, so that nobody has to wait for the loop. Nothing is allocated unless the plan
-//! changed.
+//! changed, or something is degraded.
 
 use super::board::{Board, SpanId};
+use super::probing::Probes;
 use super::status;
 use crate::config::plan::Plan;
 use crate::control::health::{Instance, Service};
@@ -24,7 +25,7 @@ pub struct Mirror {
 
 impl Mirror {
     /// Brings the board's picture up to date.
-    pub fn refresh(&mut self, board: &Board, plan: &Rc<Plan>, core: &Supervisor) {
+    pub fn refresh(&mut self, board: &Board, plan: &Rc<Plan>, core: &Supervisor, probes: &Probes) {
         if self.plan.as_ref().is_none_or(|known| !Rc::ptr_eq(known, plan)) {
             self.redraw(board, plan, core);
         }
@@ -33,6 +34,7 @@ impl Mirror {
         for (shown, id) in shown.zip(&self.ids) {
             let Some((state, want)) = core.state(*id) else { continue };
             shown.alive = core.alive(*id);
+            shown.degraded = probes.degraded(*id);
             if (shown.state, shown.want) != (state, want) {
                 (shown.state, shown.want) = (state, want);
                 first_start(&mut self.starts, board, *id, &shown.name, state);

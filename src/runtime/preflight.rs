@@ -3,7 +3,7 @@
 use super::boot::End;
 use super::shell::Shell;
 use super::{Mode, crontabs, migrate, supervise};
-use crate::config::plan::{CronPlan, Env, Plan};
+use crate::config::plan::{CronPlan, Env, Plan, ProbePlan, ServicePlan};
 use crate::exit;
 use crate::sys::capabilities;
 use crate::sys::files::{self, Made};
@@ -267,6 +267,22 @@ fn entry(cron: &CronPlan) -> Wanted<'_> {
     }
 }
 
+/// The programs that its probes run.
+fn probes(service: &ServicePlan) -> impl Iterator<Item = Wanted<'_>> {
+    let ready = service.ready.as_ref().map(|ready| ("readiness", &ready.probe));
+    let live = service.live.as_ref().map(|live| ("liveness", &live.probe));
+    ready.into_iter().chain(live).filter_map(|(what, probe)| match probe {
+        ProbePlan::Command { command } => Some(Wanted {
+            what: format!("the {what} probe of service \"{}\"", service.name),
+            command,
+            user: service.user.as_deref(),
+            env: &service.env,
+            dir: service.work_dir.as_deref(),
+        }),
+        _ => None,
+    })
+}
+
 fn wanted<'a>(plan: &'a Plan, mode: &Mode) -> Vec<Wanted<'a>> {
     let mut all = Vec::new();
     for step in plan.boot.iter().filter(|_| mode.boots()) {
@@ -288,6 +304,7 @@ fn wanted<'a>(plan: &'a Plan, mode: &Mode) -> Vec<Wanted<'a>> {
                     env: &service.env,
                     dir: service.work_dir.as_deref(),
                 });
+                all.extend(probes(service));
             }
             all.extend(plan.crons.iter().map(entry));
         }

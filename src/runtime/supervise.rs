@@ -2,20 +2,20 @@
 
 mod asks;
 mod show;
+mod spawn;
 mod waits;
 
 use super::boot::End;
 use super::children::{Gone, Who};
 use super::cron::Cron;
 use super::ecs::protection::{self, Protection};
-use super::launch::{Launch, LaunchError};
+use super::probing::Aim;
 use super::reload::Reloads;
 use super::shell::Shell;
 use super::{clock, mirror, probing, status, step, stop};
-use crate::config::plan::{Plan, Signal, StopScope};
+use crate::config::plan::{Plan, ServicePlan, Signal, StopScope};
 use crate::control::protocol::Phase;
 use crate::exit;
-use crate::logs::format::Label;
 use crate::supervisor::words::{Words, counted};
 use crate::supervisor::{Action, Event, Id, Notice, Severity, SpawnFault, Supervisor};
 use crate::sys;
@@ -128,7 +128,9 @@ impl Loop<'_> {
                     ended = self.signal(signal).await;
                     continue;
                 }
-                id = self.probes.next() => ended = self.feed(Event::Probe { id, ok: true }).await,
+                asked = self.probes.next() => if let Some(event) = self.probes.take(asked, self.shell) {
+                    ended = self.feed(event).await;
+                },
                 due = self.cron.due() => ended = self.due(due).await,
                 () = clock::until(deadline) => ended = self.feed(Event::Deadline).await,
                 () = clock::until(self.reloads.deadline()) => ended = self.reload_due().await,
@@ -144,7 +146,7 @@ impl Loop<'_> {
 
     /// What others may know of it.
     fn note(&mut self) {
-        self.mirror.refresh(&self.shell.board, &self.plan, &self.core);
+        self.mirror.refresh(&self.shell.board, &self.plan, &self.core, &self.probes);
         if self.core.is_stopping() {
             self.shell.board.enter(Phase::Stopping);
         }
@@ -203,6 +205,7 @@ impl Loop<'_> {
     async fn reap(&mut self) -> Option<u8> {
         let mut ended = None;
         let mut all = self.shell.children.reap();
+        self.probes.reaped(&mut all);
         let relays = all.iter_mut().flat_map(|gone| std::mem::take(&mut gone.relays)).collect();
         step::last_words(relays, LAST_WORDS).await;
         for gone in all {
@@ -222,7 +225,7 @@ impl Loop<'_> {
             let change = self.reloads.gone(self.shell, &gone);
             return self.change(change).await;
         };
-        self.probes.stop(id);
+        self.probes.instance_ended(id);
         self.protection.gone(id);
         if let Id::Run { unit, .. } = id {
             self.took.insert(unit, gone.uptime);
@@ -294,14 +297,17 @@ impl Loop<'_> {
                 }
             }
             Action::StartProbe { id } => {
-                if let Some(ready) =
-                    self.plan.services.get(usize::from(unit(id))).and_then(|service| service.ready.clone())
-                {
-                    self.probes.start(id, self.name(id), ready);
+                if let Some(ready) = self.planned(id).and_then(|service| service.ready.clone()) {
+                    self.probes.start_ready(id, self.name(id), ready);
                 }
             }
-            Action::StopProbe { id } => self.probes.stop(id),
-            Action::StartLiveness { .. } | Action::StopLiveness { .. } => {}
+            Action::StopProbe { id } => self.probes.stop(id, Aim::Ready),
+            Action::StartLiveness { id } => {
+                if let Some(live) = self.planned(id).and_then(|service| service.live.clone()) {
+                    self.probes.start_live(id, self.name(id), live, self.shell.children.pid(id));
+                }
+            }
+            Action::StopLiveness { id } => self.probes.stop(id, Aim::Live),
             Action::SignalOrphans { signal } => {
                 let orphans = self.shell.children.orphans(stop::descendants());
                 if !orphans.is_empty() {
@@ -342,51 +348,8 @@ impl Loop<'_> {
         (alive != told).then_some(Event::Orphans { alive })
     }
 
-    fn spawn(&mut self, id: Id) -> Result<sys::Pid, LaunchError> {
-        let plan = Rc::clone(&self.plan);
-        let log = &plan.log;
-        match id {
-            Id::Service { unit, instance } => {
-                let Some(service) = plan.services.get(usize::from(unit)) else {
-                    return Err(LaunchError::Unknown);
-                };
-                self.shell.launch(&Launch {
-                    who: Who::Unit(id),
-                    label: Label::Service {
-                        name: service.name.clone(),
-                        instance,
-                        instances: service.instances,
-                    },
-                    argv: &service.command,
-                    user: service.user.as_deref(),
-                    work_dir: service.work_dir.as_deref(),
-                    env: &service.env,
-                    umask: service.umask,
-                    open_files: service.open_files,
-                    format: service.log_format.unwrap_or(log.format),
-                    on_stall: service.on_stall.unwrap_or(log.on_stall),
-                    all_to_stderr: false,
-                    tap: self.protection.tap(id, service),
-                })
-            }
-            Id::Run { unit, .. } => {
-                let Some(cron) = plan.crons.get(usize::from(unit)) else { return Err(LaunchError::Unknown) };
-                self.shell.launch(&Launch {
-                    who: Who::Unit(id),
-                    label: Label::Cron { name: cron.name.clone() },
-                    argv: &cron.command,
-                    user: cron.user.as_deref(),
-                    work_dir: cron.work_dir.as_deref(),
-                    env: &cron.env,
-                    umask: cron.umask,
-                    open_files: None,
-                    format: cron.log_format.unwrap_or(log.format),
-                    on_stall: cron.on_stall.unwrap_or(log.on_stall),
-                    all_to_stderr: false,
-                    tap: None,
-                })
-            }
-        }
+    fn planned(&self, id: Id) -> Option<&ServicePlan> {
+        self.plan.services.get(usize::from(unit(id)))
     }
 
     /// What log lines call an instance or a run: `php-fpm`, `queue:1`, `schedule`.

@@ -8,6 +8,7 @@
 //! | [`group`] | signals to one process or one process group, and never to all |
 //! | [`proc`] | one pass over /proc: descendants, also those that left their group |
 //! | [`init`] | what a process does once to be an init: subreaper, no core, not dumpable |
+//! | [`notify`] | the socket that a service tells of itself through |
 //! | [`memory`] | what only the boot needed, given back |
 //! | [`fd`] | pipes, what a child inherits, file system names |
 //! | [`fd_out`] | the container's log: private re-openings, writes that never block |
@@ -36,6 +37,7 @@ pub mod group;
 pub mod init;
 pub mod local;
 pub mod memory;
+pub mod notify;
 pub mod proc;
 pub mod reap;
 pub mod socket;

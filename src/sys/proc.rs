@@ -117,6 +117,39 @@ pub fn signal(process: &Process, signal: Signal) -> io::Result<Sent> {
     }
 }
 
+/// Whether the process is `root`, is of its session or descends from it. `None`: there is no such process any more.
+pub fn belongs(pid: Pid, root: Pid) -> Option<bool> {
+    let mut at = read(pid).ok().flatten()?;
+    // A walk while processes come and go could turn in a circle.
+    for _ in 0..MOST_GENERATIONS {
+        if at.pid == root || at.session == root.raw() {
+            return Some(true);
+        }
+        let parent = Pid::new(at.parent).filter(|parent| *parent != Pid::current());
+        let Some(above) = parent.and_then(|parent| read(parent).ok().flatten()) else { break };
+        at = above;
+    }
+    Some(false)
+}
+
+const MOST_GENERATIONS: usize = 64;
+
+/// The process is stopped (SIGSTOP), or all that descend from it are.
+pub fn is_stopped(root: Pid) -> bool {
+    let stopped = |pid: Pid| {
+        let line = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Behind the last parenthesis, as in `parse`.
+        let state = line.rsplit(|byte| *byte == b')').next().and_then(|rest| rest.get(1).copied());
+        state == Some(b'T')
+    };
+    if stopped(root) {
+        return true;
+    }
+    let below: Vec<Process> =
+        descendants(root).unwrap_or_default().into_iter().filter(|process| !process.zombie).collect();
+    !below.is_empty() && below.iter().all(|process| stopped(process.pid))
+}
+
 /// KILLs every one that is still there. Returns how many were. They may have forked meanwhile: walk again
 /// until nobody is left.
 pub fn kill_all(processes: &[Process]) -> usize {
@@ -220,6 +253,20 @@ mod tests {
     fn a_circle_ends() {
         let snapshot = Snapshot { processes: vec![process(10, 11), process(11, 10)] };
         assert_eq!(snapshot.descendants(Pid::new(10).unwrap()).len(), 1);
+    }
+
+    #[test]
+    fn a_process_belongs_to_its_own_tree() {
+        let own = Pid::current();
+        assert_eq!(belongs(own, own), Some(true));
+        let session = Pid::new(read(own).unwrap().unwrap().session);
+        // Outside of a PID namespace that it entered, its session has no number.
+        if let Some(session) = session {
+            assert_eq!(belongs(own, session), Some(true));
+        }
+        assert_eq!(belongs(own, Pid::new(i32::MAX).unwrap()), Some(false));
+        assert_eq!(belongs(Pid::new(i32::MAX).unwrap(), own), None);
+        assert!(!is_stopped(own) && !is_stopped(Pid::new(i32::MAX).unwrap()));
     }
 
     #[test]

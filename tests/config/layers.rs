@@ -5,7 +5,8 @@ use php_init::config::load::{PRESETS, layers};
 use php_init::config::plan::{
     FileFormat, GiveUp, Overlap, ProbePlan, Restart, Signal, StopScope, Then, Verify,
 };
-use php_init::config::resolve;
+use php_init::config::resolve::{Layers, resolve};
+use php_init::config::tree::Source;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -155,6 +156,44 @@ fn tables_merge_key_by_key_and_entries_by_name() {
     assert_eq!(ready.probe, ProbePlan::Unix { path: "/run/fpm.sock".into() });
     let names: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
     assert_eq!(names, ["php-fpm", "queue", "nightwatch"]);
+}
+
+#[test]
+fn a_probe_of_another_kind_replaces_the_one_below() {
+    let below = "[service.a]\ncommand = ['b']\nready = { http = 'http://localhost/x', status = 204, timeout = '7s' }\n\
+        live = { fastcgi = '/run/a.sock', path = '/p', failures = 9 }\n";
+    let plan = |above: &str| {
+        let source = |text: &str| Source { name: "test".into(), text: text.into() };
+        let layers = Layers {
+            preset: "none".into(),
+            sources: vec![source(below), source(above)],
+            work_dir: "/var/www/html".into(),
+        };
+        resolve(&layers, &no_env, None).unwrap_or_else(|errors| panic!("{}", show(&errors)))
+    };
+    let plan = |above: &str| plan(above).services.remove(0);
+    let other = plan("[service.a]\nready.command = ['c']\nlive.notify = 'watchdog'\n");
+    let (ready, live) = (other.ready.unwrap(), other.live.unwrap());
+    assert_eq!(ready.probe, ProbePlan::Command { command: vec!["c".into()] });
+    assert_eq!((ready.timeout, live.probe, live.failures), (7 * SECOND, ProbePlan::Notify, 9));
+    let same = plan("[service.a]\nready.http = 'http://localhost/y'\nlive.fastcgi = '/run/b.sock'\n");
+    let probes = (same.ready.unwrap().probe, same.live.unwrap().probe);
+    assert!(
+        matches!(probes.0, ProbePlan::Http { path, status, .. } if path == "/y" && status == [204..=204])
+    );
+    assert_eq!(probes.1, ProbePlan::FastCgi { address: "/run/b.sock".into(), path: "/p".into() });
+    // A key of a service is none of its probe's.
+    assert_eq!(plan("[service.a]\ncommand = ['d']\n").ready.unwrap().timeout, 7 * SECOND);
+}
+
+#[test]
+fn the_defaults_of_probes() {
+    let text = "preset = 'none'\n[service.a]\ncommand = ['b']\nready = { http = 'http://localhost/' }\nlive = { tcp = 'localhost:80' }\n";
+    let plan = plan_for(text, &no_env, None);
+    let (ready, live) = (plan.services[0].ready.as_ref().unwrap(), plan.services[0].live.as_ref().unwrap());
+    assert!(matches!(&ready.probe, ProbePlan::Http { status, .. } if *status == [200..=399]));
+    assert_eq!((live.interval, live.timeout, live.failures, live.successes), (10 * SECOND, 5 * SECOND, 3, 1));
+    assert_eq!(plan_for("preset = 'laravel'", &no_env, None).services[0].live, None);
 }
 
 #[test]

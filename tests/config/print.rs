@@ -74,7 +74,19 @@ fn odd_texts_load_back() {
         [service.b]
         command = ["b", "${MISSING:-}"]
         requires = ["a"]
-        ready = { tcp = "[::1]:80", interval = "1h30m5ms" }
+        ready = { tcp = "[::1]:80", interval = "1h30m5ms", successes = 2 }
+        live = { http = "http://unix:/run/a$$b.sock:/x?y=z", status = "200,204-299", failures = 7 }
+        [service.probed]
+        command = ["c"]
+        ready = { command = ["sh", "-c", "echo $HOME ${SPACED}"], timeout = "3s" }
+        live = { notify = "watchdog", interval = "1m", successes = 3 }
+        [service.tells]
+        command = ["d"]
+        ready = { notify = "socket" }
+        live = { http = "http://localhost", host = "www.example.com" }
+        [service.feeds]
+        command = ["e"]
+        ready = { notify-fd = 9 }
         stop-timeout = "1s"
         stop-signal = "RTMIN+3"
         umask = "0"

@@ -13,6 +13,7 @@
 //! | `output` | lines, pipes, stalls, closed and odd streams |
 //! | `tls` | the preset "nginx" with a real nginx |
 //! | `control`, `client`, `abuse` | the control socket: phases, verbs, and clients that mean no good |
+//! | `probes`, `notify` | readiness and liveness: every kind of probe against the real thing |
 //! | `idle`, `user` | no wake-ups; any uid, and no directory to write |
 
 #![allow(
@@ -36,9 +37,11 @@ mod fpm;
 mod idle;
 mod leftovers;
 mod minute;
+mod notify;
 mod observe;
 mod order;
 mod output;
+mod probes;
 mod procs;
 mod queue;
 mod reasons;

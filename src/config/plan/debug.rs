@@ -2,7 +2,7 @@
 //!
 //! Every pattern is exhaustive, so a new field is either shown or hidden, and never forgotten.
 
-use super::{CronPlan, Env, FilePlan, MigratePlan, Plan, ReloadPlan, ServicePlan, StepPlan};
+use super::{CronPlan, Env, FilePlan, MigratePlan, Plan, ProbePlan, ReloadPlan, ServicePlan, StepPlan};
 use std::fmt;
 
 /// Something is there.
@@ -90,3 +90,27 @@ debug!(ServicePlan {
 debug!(CronPlan {
     name schedule time_zone user work_dir overlap max_running timeout jitter stop_signal log_format on_stall umask
 } hides { command: Program env: Names });
+
+impl fmt::Debug for ProbePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FastCgi { address, path } => {
+                f.debug_struct("FastCgi").field("address", address).field("path", path).finish()
+            }
+            Self::Tcp { address } => f.debug_struct("Tcp").field("address", address).finish(),
+            Self::Unix { path } => f.debug_struct("Unix").field("path", path).finish(),
+            Self::Http { address, path, host, status } => {
+                // A query may hold a token.
+                let path = path.split('?').next().unwrap_or_default();
+                let mut text = f.debug_struct("Http");
+                text.field("address", address).field("path", &path);
+                text.field("host", host).field("status", status).finish()
+            }
+            Self::Command { command } => {
+                f.debug_struct("Command").field("command", &Program(command)).finish()
+            }
+            Self::Notify => f.write_str("Notify"),
+            Self::NotifyFd { fd } => f.debug_struct("NotifyFd").field("fd", fd).finish(),
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! The JSON Schema: how the value types are described, and what is mended in what schemars makes of the structs.
 
 use crate::config::schema::Config;
-use crate::config::values::{At, Command, Dur, Maybe, Mode, Named, OnChange, Plain, Sig, Size, Word, Words};
+use crate::config::values::{
+    At, Codes, Command, Dur, Maybe, Mode, Named, OnChange, Plain, Sig, Size, Word, Words,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -54,6 +56,12 @@ described!([] Mode, _generator => json_schema!({
     "pattern": format!("^(0o)?0*[0-7]{{1,3}}$|{REFERENCE}"),
 }));
 described!([] Sig, _generator => json_schema!({ "type": ["string", "integer"], "minimum": 1, "maximum": 64 }));
+described!([] Codes, _generator => json_schema!({
+    "type": ["string", "integer"],
+    "pattern": format!("^ *[1-5][0-9]{{2}}(-[1-5][0-9]{{2}})?( *, *[1-5][0-9]{{2}}(-[1-5][0-9]{{2}})?)* *$|{REFERENCE}"),
+    "minimum": 100,
+    "maximum": 599,
+}));
 described!([] Plain, _generator => json_schema!({ "type": ["string", "integer"] }));
 described!([] OnChange, generator => {
     let signal = generator.subschema_for::<Sig>();

@@ -7,7 +7,7 @@ mod toml;
 
 use super::resolve::{Layers, resolve};
 use super::schema::{
-    Backoff, Boot, Config, Control, Cron, Ecs, File, Fpm, GiveUp, Health, Log, Migrate, Ready, Reload,
+    Backoff, Boot, Config, Control, Cron, Ecs, File, Fpm, GiveUp, Health, Live, Log, Migrate, Ready, Reload,
     Service,
 };
 use super::tree::Source;
@@ -58,6 +58,12 @@ pub fn sections() -> Vec<Section> {
             "[service.php-fpm.ready]",
             fields::<Ready>(),
             "[service.a]\ncommand = ['b']\n[service.a.ready]\nfastcgi = 'a:1'\n",
+        ),
+        section(
+            "Live",
+            "[service.php-fpm.live]",
+            fields::<Live>(),
+            "[service.a]\ncommand = ['b']\n[service.a.live]\nfastcgi = 'a:1'\n",
         ),
         section(
             "Fpm",

@@ -241,7 +241,8 @@ impl Merger<'_> {
     fn keeps(&mut self, node: &mut Node, private: bool) -> bool {
         match &mut node.value {
             Value::Table(table) => {
-                table.0.retain_mut(|entry| self.keeps(&mut entry.node, private));
+                // The command of a probe is as private as that of its service.
+                table.0.retain_mut(|entry| self.keeps(&mut entry.node, private || entry.key == "command"));
                 true
             }
             Value::Array(items) => {

@@ -10,6 +10,7 @@ mod entries;
 mod graph;
 mod merge;
 mod observe;
+mod probe;
 mod service;
 
 use super::error::ConfigError;

@@ -1,12 +1,9 @@
 //! `[service.NAME]`.
 
 use super::build::Builder;
-use super::{check, graph};
-use crate::config::plan::{
-    Backoff, FpmPlan, GiveUp, ProbePlan, ReadyPlan, Restart, ServicePlan, Signal, StopScope, Then,
-};
+use super::{graph, probe};
+use crate::config::plan::{Backoff, FpmPlan, GiveUp, Restart, ServicePlan, Signal, StopScope, Then};
 use crate::config::schema;
-use crate::config::tree::Loc;
 use crate::config::values::{At, Command, Dur, Maybe, Sig, show_duration};
 use std::time::Duration;
 
@@ -16,7 +13,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// A queue worker ends after its job; Laravel kills a job after a minute unless told otherwise, and people tell it minutes.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(600);
 const MAX_INSTANCES: u16 = 1000;
-const PING_PATH: &str = "/-/fpm-ping";
+pub const PING_PATH: &str = "/-/fpm-ping";
 const STATUS_PATH: &str = "/-/fpm-status";
 /// What FPM is given to end by itself before KILL: its own escalation takes a second after its timeout, see
 /// php-src sapi/fpm/fpm_process_ctl.c.
@@ -47,7 +44,9 @@ pub fn service(
     };
     let (pause_signal, resume_signal) = pause(builder, service.pause_signal, service.resume_signal);
     let ready = service.ready.and_then(|at| at.value.0.map(|ready| (at.loc, ready)));
-    let ready = ready.and_then(|(loc, ready)| self::ready(builder, loc, ready, fpm.as_ref()));
+    let ready = ready.and_then(|(loc, ready)| probe::ready(builder, loc, ready, fpm.as_ref()));
+    let live = service.live.and_then(|at| at.value.0.map(|live| (at.loc, live)));
+    let live = live.and_then(|(loc, live)| probe::live(builder, loc, live, fpm.as_ref()));
     Some(ServicePlan {
         name: name.value.clone(),
         user: builder.user(service.user),
@@ -70,7 +69,7 @@ pub fn service(
         pause_signal,
         resume_signal,
         ready,
-        live: None,
+        live,
         fpm,
         log_format: service.log_format.map(|word| word.0),
         on_stall: service.on_stall.map(|word| word.0),
@@ -208,52 +207,4 @@ fn fpm(builder: &mut Builder<'_>, given: schema::Fpm, stop_timeout: Option<Durat
         status_path: given.status_path.map_or(STATUS_PATH.to_owned(), |at| at.value),
         status_socket: given.status_socket.unwrap_or(false),
     }
-}
-
-fn ready(
-    builder: &mut Builder<'_>,
-    loc: Loc,
-    given: schema::Ready,
-    fpm: Option<&FpmPlan>,
-) -> Option<ReadyPlan> {
-    let path_loc = given.path.as_ref().map(|at| at.loc);
-    let path = given.path.map(|at| at.value);
-    if let Some(loc) = path_loc.filter(|_| path.as_deref().is_some_and(|path| !path.starts_with('/'))) {
-        builder.error(loc, "path begins with \"/\"");
-    }
-    if let Some(loc) =
-        path_loc.filter(|_| given.fastcgi.is_none() && (given.tcp.is_some() || given.unix.is_some()))
-    {
-        builder.error(loc, "path belongs to fastcgi: tcp and unix only connect");
-    }
-    let probe = match (given.fastcgi, given.tcp, given.unix) {
-        (Some(address), None, None) => {
-            builder.check(address.loc, check::address(&address.value));
-            let ping = || fpm.map_or(PING_PATH.to_owned(), |fpm| fpm.ping_path.clone());
-            Some(ProbePlan::FastCgi { address: address.value, path: path.unwrap_or_else(ping) })
-        }
-        (None, Some(address), None) => {
-            builder.check(address.loc, check::host_port(&address.value));
-            Some(ProbePlan::Tcp { address: address.value })
-        }
-        (None, None, Some(path)) => {
-            builder.check(path.loc, check::socket_path(&path.value));
-            Some(ProbePlan::Unix { path: path.value.into() })
-        }
-        (None, None, None) => {
-            builder.missing(loc, "ready needs one of fastcgi, tcp and unix".into());
-            None
-        }
-        _ => {
-            builder.error(loc, "ready takes one of fastcgi, tcp and unix, not several");
-            None
-        }
-    };
-    Some(ReadyPlan {
-        interval: builder.above_zero(given.interval, Duration::from_millis(50)),
-        timeout: builder.above_zero(given.timeout, Duration::from_secs(1)),
-        deadline: builder.above_zero(given.deadline, Duration::from_secs(30)),
-        successes: 1,
-        probe: probe?,
-    })
 }

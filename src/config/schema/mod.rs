@@ -6,11 +6,13 @@
 
 mod decrypt;
 mod observe;
+mod probe;
 mod service;
 
 pub use decrypt::Decrypt;
 pub use observe::{Ecs, Health};
-pub use service::{Backoff, Cron, Fpm, GiveUp, Ready, Service};
+pub use probe::{Live, Ready};
+pub use service::{Backoff, Cron, Fpm, GiveUp, Service};
 
 use super::plan::{FileFormat, LogFormat, LogLevel, OnStall, Verify};
 use super::values::{At, Command, Dur, Maybe, Mode, Named, OnChange, Plain, Size, Word};

@@ -1,5 +1,6 @@
 //! `[service.NAME]` and `[cron.NAME]`.
 
+use super::probe::{Live, Ready};
 use crate::config::plan::{LogFormat, OnStall, Overlap, Restart, StopScope, Then};
 use crate::config::values::{At, Command, Dur, Maybe, Mode, Named, Plain, Sig, Word};
 use serde::Deserialize;
@@ -81,6 +82,9 @@ pub struct Service {
     pub resume_signal: Option<At<Maybe<Sig>>>,
     /// How to find out that it is ready; `"none"`: `start-grace` decides.
     pub ready: Option<At<Maybe<Ready>>>,
+    /// How to find out that it still works once it is RUNNING. One that does not is restarted as one that failed. Not
+    /// given, or `"none"`: only its end counts.
+    pub live: Option<At<Maybe<Live>>>,
     /// For PHP-FPM: what init adds to its configuration. `{}` takes all the defaults.
     pub fpm: Option<At<Maybe<Fpm>>>,
     /// Another format than that of `[log]`.
@@ -133,34 +137,6 @@ pub struct GiveUp {
     /// What giving up means. The default is `exit` for an essential service and `stay` for others.
     #[cfg_attr(test, schemars(extend("examples" = ["exit"])))]
     pub then: Option<Word<Then>>,
-}
-
-/// A probe: one of `fastcgi`, `tcp` and `unix`, tried until it answers.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Ready {
-    /// `host:port` or `/path/to.sock`, asked for `path` as a web server would. Any complete answer is ready.
-    #[cfg_attr(test, schemars(extend("examples" = ["127.0.0.1:9000"])))]
-    pub fastcgi: Option<At<String>>,
-    /// What `fastcgi` asks for. Not given, it is the `ping-path` of `fpm`.
-    #[cfg_attr(test, schemars(extend("default" = "/-/fpm-ping")))]
-    pub path: Option<At<String>>,
-    /// `host:port` that must accept a connection.
-    #[cfg_attr(test, schemars(extend("examples" = ["127.0.0.1:8080"], "x-live" = false)))]
-    pub tcp: Option<At<String>>,
-    /// A socket that must accept a connection.
-    #[cfg_attr(test, schemars(extend("examples" = ["/run/app.sock"], "x-live" = false)))]
-    pub unix: Option<At<String>>,
-    /// The time between two attempts.
-    #[cfg_attr(test, schemars(extend("default" = "50ms")))]
-    pub interval: Option<At<Dur>>,
-    /// Of one attempt.
-    #[cfg_attr(test, schemars(extend("default" = "1s")))]
-    pub timeout: Option<At<Dur>>,
-    /// After which a service that is not ready is restarted as failed.
-    #[cfg_attr(test, schemars(extend("default" = "30s")))]
-    pub deadline: Option<At<Dur>>,
 }
 
 /// What init adds to PHP-FPM's own configuration, in a file in `state-dir` that it passes by `-y`.

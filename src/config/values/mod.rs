@@ -1,10 +1,12 @@
 //! What values are written as: durations, sizes, modes, signals, commands and words, each with its grammar and the
 //! text it is printed as.
 
+mod codes;
 mod on_change;
 mod units;
 mod words;
 
+pub use codes::{Codes, show_codes};
 pub use on_change::OnChange;
 pub use units::{Dur, Mode, Sig, Size, show_duration, show_mode, show_size};
 pub use words::{Word, Words, show_word};
@@ -147,7 +149,7 @@ macro_rules! text_type {
         }
     )*};
 }
-text_type!(Dur, Size, Mode, Sig, Plain);
+text_type!(Codes, Dur, Size, Mode, Sig, Plain);
 
 /// A string that may be written as a whole number too: user ids, values of variables.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Values that are one of a few words, with what each word means.
 
 use crate::config::plan::{
-    Cipher, DecryptFormat, Digest, FileFormat, LogFormat, LogLevel, OnStall, Overlap, Restart, StopScope,
-    Then, Verify,
+    Cipher, DecryptFormat, Digest, FileFormat, LiveNotify, LogFormat, LogLevel, OnStall, Overlap,
+    ReadyNotify, Restart, StopScope, Then, Verify,
 };
 use crate::config::suggest;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
@@ -121,6 +121,24 @@ words!(
         "laravel-optimize",
         Self::LaravelOptimize,
         "`artisan optimize` printed no `FAIL` and wrote its configuration cache"
+    ),
+);
+words!(
+    ReadyNotify,
+    "way to tell of readiness",
+    (
+        "socket",
+        Self::Socket,
+        "`READY=1` on the socket that NOTIFY_SOCKET names, as under systemd: sd_notify(3)"
+    ),
+);
+words!(
+    LiveNotify,
+    "way to tell of life",
+    (
+        "watchdog",
+        Self::Watchdog,
+        "`WATCHDOG=1` on the socket that NOTIFY_SOCKET names, as under systemd: sd_notify(3)"
     ),
 );
 words!(

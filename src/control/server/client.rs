@@ -29,19 +29,19 @@ const KEEP: usize = 16 << 10;
 
 /// Serves the client to its end.
 pub(super) async fn live(mut stream: UnixStream, own_uid: u32, desk: Rc<dyn Desk>, stage: Rc<Cell<Stage>>) {
-    let request = match admitted(&stream, own_uid) {
-        Ok(()) => match tokio::time::timeout(REQUEST_WITHIN, request(&stream)).await {
-            Ok(Ok(Some(request))) => Ok(request),
-            Ok(Ok(None)) | Ok(Err(_)) if socket::is_hung_up(&stream) => return,
-            Ok(Ok(None)) => Err(Refusal::usage("cannot read the request: nothing was sent")),
-            Ok(Err(refusal)) => Err(refusal),
-            Err(_) => Err(Refusal::usage(format!(
-                "cannot read the request: it was not complete within {}s",
-                REQUEST_WITHIN.as_secs()
-            ))),
-        },
-        Err(refusal) => Err(refusal),
+    let stranger = admitted(&stream, own_uid).err();
+    // Read in any case: a client that still writes when the socket is closed would miss why.
+    let request = match tokio::time::timeout(REQUEST_WITHIN, request(&stream)).await {
+        Ok(Ok(None) | Err(_)) if socket::is_hung_up(&stream) => return,
+        Ok(Ok(Some(request))) => Ok(request),
+        Ok(Ok(None)) => Err(Refusal::usage("cannot read the request: nothing was sent")),
+        Ok(Err(refusal)) => Err(refusal),
+        Err(_) => Err(Refusal::usage(format!(
+            "cannot read the request: it was not complete within {}s",
+            REQUEST_WITHIN.as_secs()
+        ))),
     };
+    let request = stranger.map_or(request, Err);
     let (to, answer) = Replies::pair();
     match request {
         Ok(request) => {

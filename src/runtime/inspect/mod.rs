@@ -10,9 +10,11 @@ mod fpm;
 mod machine;
 mod paths;
 
+use super::board::Board;
 use super::shell::Shell;
 use super::signals::Signals;
-use super::{Mode, journal};
+use super::tail::Tail;
+use super::{Mode, clock, journal};
 use crate::config::plan::{LogFormat, LogLevel, Plan};
 use crate::doctor::facts::{Facts, Told};
 use crate::doctor::read;
@@ -39,7 +41,9 @@ pub fn inspect(plan: Plan) -> io::Result<Facts> {
     let local = tokio::task::LocalSet::new();
     runtime.block_on(local.run_until(async {
         let mode = Mode::OneOff { command: Vec::new(), boot: false };
-        let mut shell = Shell::new(plan, &mode, role, Signals::new(true)?)?;
+        // Nobody asks this process anything.
+        let board = Board::new(clock::now(), Tail::new(0));
+        let mut shell = Shell::new(plan, &mode, role, Signals::new(true)?, board)?;
         journal::configure(LogLevel::Error, LogFormat::Plain);
         Ok(gather(&mut shell).await)
     }))

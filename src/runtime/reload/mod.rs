@@ -153,7 +153,9 @@ impl Reloads {
 
     /// A child of a reload has ended.
     pub fn gone(&mut self, shell: &mut Shell, gone: &Gone) -> Option<Change> {
-        debug_assert!(gone.who == Who::Step, "only steps are a reload's");
+        if gone.who != Who::Step {
+            return None;
+        }
         let work = self.work.as_mut()?;
         if work.is_killed() {
             if work.pid() == Some(gone.pid) {

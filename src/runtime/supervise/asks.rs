@@ -1,6 +1,5 @@
 //! What clients of the control socket ask of the event loop: who is meant, and what the core is told.
 
-use crate::runtime::reload::Verdict;
 use super::super::clock;
 use super::super::control::Ask;
 use super::Loop;
@@ -11,6 +10,7 @@ use crate::control::protocol::{Outcome, Reply, Request};
 use crate::control::request::Refusal;
 use crate::control::server::Replies;
 use crate::exit;
+use crate::runtime::reload::Verdict;
 use crate::supervisor::{Event, Id, Target, Verb};
 
 /// The name of everything.

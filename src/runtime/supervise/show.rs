@@ -1,6 +1,7 @@
 //! What `init status` shows.
 
 use super::super::clock;
+use super::super::probing::Told;
 use super::Loop;
 use crate::control::protocol::{Cron, Run, Service, Status};
 use crate::supervisor::status::{CronStatus, InstanceStatus, Outcomes};
@@ -23,20 +24,14 @@ impl Loop<'_> {
         }
     }
 
-    /// As the board has it.
-    fn degraded(&self, name: &str) -> Option<String> {
-        let services = self.shell.board.services.borrow();
-        let mut instances = services.iter().flat_map(|service| &service.instances);
-        instances.find(|instance| instance.name == name).and_then(|instance| instance.degraded.clone())
-    }
-
     fn service(&self, status: InstanceStatus) -> Service {
         let instance = match status.id {
             Id::Service { instance, .. } => instance,
             Id::Run { .. } => 0,
         };
         Service {
-            degraded: self.degraded(&status.name),
+            degraded: self.probes.degraded(status.id),
+            told: self.probes.known(status.id).and_then(Told::status),
             name: status.name,
             service: status.service,
             instance,

@@ -1,0 +1,205 @@
+//! When a task asks, and what it makes of the answers.
+
+use super::command::Runner;
+use super::told::{self, Told};
+use super::{Line, Message};
+use crate::config::plan::{LivePlan, ProbePlan, ReadyPlan};
+use crate::probe::{self, Outcome};
+use crate::runtime::clock;
+use crate::supervisor::Mono;
+use crate::supervisor::words::Words;
+use crate::sys::{self, Pid, proc};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The pause after the first attempt; it doubles up to the plan's interval. PHP-FPM is up within some 30 ms.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// Asks until the answer is yes often enough.
+pub(super) async fn until_ready(line: Line, name: String, plan: ReadyPlan, told: Rc<Told>) {
+    let began = clock::now();
+    match plan.probe {
+        ProbePlan::Notify | ProbePlan::NotifyFd { .. } => {
+            // Once, and in time before the deadline, so that a service that never gets ready leaves a trace of why.
+            let early = tokio::time::timeout(plan.deadline / 3, told.until_ready()).await;
+            if early.is_err() {
+                tracing::warn!(service = %name, "not ready after {}: {}", since(began), silence(&plan.probe));
+                told.until_ready().await;
+            }
+        }
+        _ => return ask(&line, &name, &plan, began).await,
+    }
+    // It says so once, which counts as often as is asked for.
+    for _ in 0..plan.successes {
+        line.say(Message::Ready { ok: true }).await;
+    }
+}
+
+fn silence(probe: &ProbePlan) -> String {
+    match probe {
+        ProbePlan::NotifyFd { fd } => format!("it has written no line feed to descriptor {fd}"),
+        _ => "it has sent no READY=1 to NOTIFY_SOCKET".to_owned(),
+    }
+}
+
+async fn ask(line: &Line, name: &str, plan: &ReadyPlan, began: Mono) {
+    let mut asker = Asker::new(line.clone(), plan.probe.clone(), plan.timeout);
+    let (mut pause, mut told, mut successes) = (FIRST_PAUSE, false, 0_u32);
+    loop {
+        let why = match asker.attempt().await {
+            outcome @ (Outcome::Ready | Outcome::ReadyBut(_)) => {
+                successes = successes.saturating_add(1);
+                line.say(Message::Ready { ok: true }).await;
+                if successes >= plan.successes {
+                    if let Outcome::ReadyBut(but) = outcome {
+                        tracing::warn!(service = %name, "{but}");
+                    }
+                    return;
+                }
+                None
+            }
+            Outcome::NotReady(why) | Outcome::Degraded(why) => Some(why),
+        };
+        if let Some(why) = why {
+            if std::mem::take(&mut successes) > 0 {
+                line.say(Message::Ready { ok: false }).await;
+            }
+            if !told && clock::now().since(began) >= plan.deadline / 3 {
+                told = true;
+                tracing::warn!(service = %name, "not ready after {}: {why}", since(began));
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2).min(plan.interval);
+    }
+}
+
+fn since(began: Mono) -> String {
+    Words(clock::now().since(began)).to_string()
+}
+
+/// Makes attempts, one at a time.
+struct Asker {
+    probe: ProbePlan,
+    timeout: Duration,
+    runner: Runner,
+}
+
+impl Asker {
+    fn new(line: Line, probe: ProbePlan, timeout: Duration) -> Self {
+        Self { probe, timeout, runner: Runner::new(line, timeout) }
+    }
+
+    async fn attempt(&mut self) -> Outcome {
+        match self.probe {
+            ProbePlan::Command { .. } => self.runner.attempt().await,
+            _ => probe::attempt(&self.probe, self.timeout).await,
+        }
+    }
+}
+
+/// Asks for ever whether the instance lives.
+pub(super) async fn watch(line: Line, name: String, plan: LivePlan, told: Rc<Told>, pid: Option<Pid>) {
+    let mut verdict =
+        Verdict { line: line.clone(), name, told: Rc::clone(&told), unsettled: plan.successes, plan };
+    if verdict.plan.probe == ProbePlan::Notify {
+        return watchdog(&mut verdict, &told).await;
+    }
+    let mut asker = Asker::new(line, verdict.plan.probe.clone(), verdict.plan.timeout);
+    // Instances that were started together should not ask together.
+    tokio::time::sleep(verdict.plan.interval.mul_f64(share(sys::clock::wall()))).await;
+    loop {
+        let mut outcome = asker.attempt().await;
+        if let (Outcome::Degraded(_), Some(pid)) = (&outcome, pid)
+            && proc::is_stopped(pid)
+        {
+            // It will not get to its queue: nobody works there.
+            outcome = Outcome::NotReady("its processes are stopped (SIGSTOP), and nobody answers".to_owned());
+        }
+        verdict.take(outcome).await;
+        tokio::time::sleep(verdict.plan.interval).await;
+    }
+}
+
+/// Half to all of it, by the lowest digits of the clock.
+fn share(wall: i128) -> f64 {
+    const STEPS: i32 = 1024;
+    // Nanoseconds; many clocks count in steps of a microsecond.
+    let step = i32::try_from((wall / 1000).rem_euclid(i128::from(STEPS))).unwrap_or_default();
+    0.5 + f64::from(step) / f64::from(2 * STEPS)
+}
+
+/// Waits for what the service tells, for an interval each time.
+async fn watchdog(verdict: &mut Verdict, told: &Told) {
+    let interval = verdict.plan.interval;
+    loop {
+        let outcome = match tokio::time::timeout(interval, told.until_pinged()).await {
+            Ok(told::Ping::Alive) => Outcome::Ready,
+            Ok(told::Ping::Trigger) => {
+                // It asks for what follows: there is nothing to count.
+                for _ in 0..verdict.plan.failures {
+                    verdict.take(Outcome::NotReady("it sent WATCHDOG=trigger".to_owned())).await;
+                }
+                continue;
+            }
+            Err(_) => Outcome::NotReady(format!("it sent no WATCHDOG=1 within {}", Words(interval))),
+        };
+        verdict.take(outcome).await;
+    }
+}
+
+/// What came of liveness so far.
+struct Verdict {
+    line: Line,
+    name: String,
+    told: Rc<Told>,
+    plan: LivePlan,
+    /// So many successes the core has to hear before they are no news.
+    unsettled: u32,
+}
+
+impl Verdict {
+    async fn take(&mut self, outcome: Outcome) {
+        let degraded = match &outcome {
+            Outcome::Degraded(why) => Some(why.clone()),
+            _ => None,
+        };
+        if let Some(change) = self.told.degrade(degraded) {
+            let news = !matches!(change, told::Change::Still(_));
+            match change {
+                told::Change::Worse(why) => tracing::warn!(service = %self.name, "degraded: {why}"),
+                told::Change::Still(why) => tracing::debug!(service = %self.name, "still degraded: {why}"),
+                told::Change::Better(attempts) => {
+                    tracing::info!(service = %self.name, "no longer degraded, after {attempts}");
+                }
+            }
+            if news {
+                self.line.say(Message::Changed).await;
+            }
+        }
+        match outcome {
+            Outcome::NotReady(why) => {
+                self.unsettled = self.plan.successes;
+                self.line.say(Message::Live { ok: false, why: Some(why) }).await;
+            }
+            Outcome::Ready | Outcome::ReadyBut(_) | Outcome::Degraded(_) if self.unsettled > 0 => {
+                self.unsettled = self.unsettled.saturating_sub(1);
+                self.line.say(Message::Live { ok: true, why: None }).await;
+            }
+            Outcome::Ready | Outcome::ReadyBut(_) | Outcome::Degraded(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn the_first_attempt_comes_between_half_an_interval_and_a_whole_one() {
+        for wall in [i128::MIN, -1, 0, 1_023_000, 1_023_999, 1_024_000, i128::MAX] {
+            assert!((0.5..1.0).contains(&share(wall)), "{wall}");
+        }
+        assert!(share(1_000) > share(0));
+    }
+}
