@@ -100,8 +100,8 @@ impl Run {
     /// Boots and runs to the end; the exit code of the container.
     pub fn execute(self) -> u8 {
         let Self { config, preset, role, mode } = self;
+        let options = config::Options { config, preset, role };
         runtime::run(mode, move || {
-            let options = config::Options { config, preset, role };
             config::load(&options, &|name| std::env::var(name).ok()).map(|loaded| loaded.plan)
         })
     }

@@ -50,6 +50,7 @@ pub struct Plan {
     pub files: Vec<FilePlan>,
     /// Boot steps, in order.
     pub boot: Vec<StepPlan>,
+    pub reload: ReloadPlan,
     pub migrate: Option<MigratePlan>,
     /// Services of this role, in the order of the file.
     pub services: Vec<ServicePlan>,
@@ -166,6 +167,29 @@ pub struct FilePlan {
     /// `endpoint/bucket/key` instead of `bucket.endpoint/key`. `None`: path style for every endpoint that is
     /// not AWS's own, and for buckets with dots.
     pub path_style: Option<bool>,
+    /// How often the source is looked at for a change; `None`: only when a reload is asked for.
+    pub refresh: Option<Duration>,
+    pub on_change: OnChange,
+}
+
+/// What a change that a refresh finds leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OnChange {
+    /// A reload of everything.
+    #[default]
+    Reload,
+    /// The new file is put into its place, and that is all.
+    Nothing,
+    /// The new file is put into its place, then the main processes of this service get this signal.
+    Signal { signal: Signal, service: String },
+}
+
+/// What a reload makes anew.
+#[derive(Clone, PartialEq, Default)]
+pub struct ReloadPlan {
+    /// Variables and the paths that they get: relative ones within the new generation's directory, made beforehand where
+    /// they end in `/`.
+    pub caches: Env,
 }
 
 /// What is checked after a boot step that says success.

@@ -13,8 +13,8 @@
 use super::expand::is_plain_reference;
 use super::plan::{
     Backoff, ControlPlan, CronPlan, DecryptPlan, Derivation, EcsPlan, Env, FilePlan, FpmPlan, GiveUp,
-    HealthPlan, KeySource, LivePlan, LogPlan, MigratePlan, Plan, ProbePlan, ReadyPlan, Secret, ServicePlan,
-    Signal, StepPlan,
+    HealthPlan, KeySource, LivePlan, LogPlan, MigratePlan, OnChange, Plan, ProbePlan, ReadyPlan, Secret,
+    ServicePlan, Signal, StepPlan,
 };
 use super::secret::looks_secret;
 use super::values::{show_codes, show_duration, show_mode, show_size, show_word};
@@ -35,6 +35,13 @@ pub fn print(as_written: &Plan, resolved: &Plan) -> String {
     }
     for step in &as_written.boot {
         self::step(&mut out, step);
+    }
+    if !as_written.reload.caches.is_empty() {
+        out.header("[reload]");
+        let caches = as_written.reload.caches.iter();
+        let pairs: Vec<String> =
+            caches.map(|(name, path)| format!("{} = {}", key(name), text(path))).collect();
+        out.line("caches", format!("{{ {} }}", pairs.join(", ")));
     }
     if let (Some(migrate), Some(resolved)) = (&as_written.migrate, &resolved.migrate) {
         self::migrate(&mut out, migrate, resolved.lock_code);
@@ -193,6 +200,15 @@ fn file(out: &mut Out, file: &FilePlan) {
     out.optional("region", file.region.as_deref());
     if let Some(path_style) = file.path_style {
         out.line("path-style", path_style);
+    }
+    out.limit("refresh", file.refresh);
+    match &file.on_change {
+        OnChange::Reload => out.text("on-change", "reload"),
+        OnChange::Nothing => out.text("on-change", "none"),
+        OnChange::Signal { signal, service } => {
+            let (signal, service) = (text(&signal.to_string()), text(service));
+            out.line("on-change", format!("{{ signal = {signal}, service = {service} }}"));
+        }
     }
 }
 

@@ -55,7 +55,7 @@ fn invalid(job: &Job, problems: &[Problem]) -> FetchError {
         n => format!("; and {n} more"),
     };
     FetchError::new(Kind::Invalid, format!("cannot accept {}: {}{more}", job.source, shown.join("; ")))
-        .hint(format!("correct it at its source and start again; nothing was written, so the application never sees a broken {}", job.path.display()))
+        .hint("correct it at its source; nothing was written, so the application never sees a broken file")
 }
 
 #[cfg(test)]
@@ -80,6 +80,7 @@ mod tests {
             endpoint: None,
             region: None,
             path_style: None,
+            known: None,
         }
     }
 

@@ -49,6 +49,18 @@ pub struct Job {
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub path_style: Option<bool>,
+    /// What the application has now: nothing is placed when the source still has the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Known>,
+}
+
+/// A file that was placed earlier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Known {
+    pub path: PathBuf,
+    /// Of the object that it was.
+    pub etag: Option<String>,
 }
 
 /// [`FileFormat`] as it is written in a job.
@@ -85,6 +97,7 @@ impl Job {
             endpoint: plan.endpoint.clone(),
             region: plan.region.clone(),
             path_style: plan.path_style,
+            known: None,
         }
     }
 
@@ -100,6 +113,8 @@ impl Job {
 pub enum Outcome {
     /// The file is in its place, valid, with the right mode and owner.
     Placed,
+    /// The source has what [`Job::known`] has, which is valid; nothing was placed.
+    Unchanged,
     /// The source does not exist and was optional; nothing was changed.
     Absent,
     /// Nothing was placed; an earlier file is untouched.
@@ -222,6 +237,8 @@ mod tests {
             endpoint: None,
             region: Some("eu-west-1".into()),
             path_style: None,
+            refresh: None,
+            on_change: Default::default(),
         }
     }
 

@@ -47,16 +47,29 @@ pub fn run(job: &Job, vars: &Vars) -> Report {
 fn attempt(job: &Job, vars: &Vars, start: Instant, trace: &mut Trace) -> Result<Report, FetchError> {
     let source = Source::parse(&job.source)?;
     let deadline = start + job.timeout().max(SHORTEST);
-    let content = match obtain(&source, job, vars, deadline, trace) {
+    let known = job.known.as_ref().and_then(|known| file::read(&known.path, job.max_size).ok());
+    let known = known.map(Content::new);
+    // Without the file there is nothing that an answer "not modified" could stand for.
+    let etag = job.known.as_ref().filter(|_| known.is_some()).and_then(|known| known.etag.as_deref());
+    let content = match obtain(&source, job, vars, etag, deadline, trace) {
         Err(error) if error.kind == Kind::Missing && !job.required => return Ok(absent(job, error, trace)),
         content => content?,
     };
-    let content = decrypt(content, job, vars, &mut trace.redact)?;
+    let content = content.map(|content| decrypt(content, job, vars, &mut trace.redact)).transpose()?;
+    let same = known.filter(|known| content.as_ref().is_none_or(|new| new.as_slice() == known.as_slice()));
+    let unchanged = same.is_some();
+    let Some(content) = same.or(content) else {
+        return Err(FetchError::new(
+            Kind::Unreachable,
+            format!("cannot get {}: it was not sent", job.source),
+        ));
+    };
+    // Also what is the same: other keys may be required by now.
     trace.warnings.extend(check(content.as_slice(), job, vars)?);
     let target = Target { path: job.path.clone(), mode: job.mode, uid: job.uid, gid: job.gid };
-    let changed = place(content.as_slice(), &target)?;
+    let changed = !unchanged && place(content.as_slice(), &target)?;
     Ok(Report {
-        outcome: Outcome::Placed,
+        outcome: if unchanged { Outcome::Unchanged } else { Outcome::Placed },
         code: crate::exit::OK,
         changed,
         message: String::new(),
@@ -76,24 +89,29 @@ fn absent(job: &Job, error: FetchError, trace: &mut Trace) -> Report {
     Report::failed(&FetchError { kind: Kind::Absent, hints: Vec::new(), ..error })
 }
 
+/// The content of the source; `None` when it is the object of `etag` still.
 fn obtain(
     source: &Source,
     job: &Job,
     vars: &Vars,
+    etag: Option<&str>,
     deadline: Instant,
     trace: &mut Trace,
-) -> Result<Content, FetchError> {
+) -> Result<Option<Content>, FetchError> {
     match source {
         Source::File(path) => {
             trace.attempts = 1;
-            file::read(path, job.max_size).map(Content::new)
+            file::read(path, job.max_size).map(Content::new).map(Some)
         }
-        Source::SelfSigned(names) => super::self_signed::pair(names, &job.path),
+        Source::SelfSigned(names) => {
+            let earlier = job.known.as_ref().map_or(&job.path, |known| &known.path);
+            super::self_signed::pair(names, earlier).map(Some)
+        }
         #[cfg(feature = "s3")]
-        Source::S3(object) => super::s3::fetch(object, job, vars, deadline, trace),
+        Source::S3(object) => super::s3::fetch(object, job, vars, etag, deadline, trace),
         #[cfg(not(feature = "s3"))]
         Source::S3(object) => {
-            let _ = (vars, deadline);
+            let _ = (vars, etag, deadline);
             Err(super::source::SourceError::NoS3 { source: object.to_string() }.into())
         }
     }

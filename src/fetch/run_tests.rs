@@ -21,6 +21,7 @@ fn job(dir: &Path, source: &str) -> Job {
         endpoint: None,
         region: None,
         path_style: None,
+        known: None,
     }
 }
 
@@ -36,6 +37,29 @@ fn a_file_is_placed_and_told() {
     );
     assert_eq!(std::fs::read(&job.path).unwrap(), b"content");
     assert!(!run(&job, &Vars::default()).changed);
+}
+
+#[test]
+fn what_the_application_has_already_is_checked_and_not_placed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, known) = (dir.path().join("from"), dir.path().join("known"));
+    std::fs::write(&from, b"A=1\n").unwrap();
+    let mut job = job(dir.path(), from.to_str().unwrap());
+    job.format = Format::Dotenv;
+    job.known = Some(super::super::job::Known { path: known.clone(), etag: None });
+    assert_eq!(run(&job, &Vars::default()).outcome, Outcome::Placed, "there is none yet");
+    std::fs::remove_file(&job.path).unwrap();
+    std::fs::write(&known, b"A=1\n").unwrap();
+    let report = run(&job, &Vars::default());
+    assert_eq!((report.outcome, report.code, report.changed), (Outcome::Unchanged, exit::OK, false));
+    assert!(!job.path.exists());
+    job.require_keys = vec!["B".into()];
+    assert_eq!(run(&job, &Vars::default()).outcome, Outcome::Failed);
+    job.require_keys.clear();
+    std::fs::write(&from, b"A=2\n").unwrap();
+    let report = run(&job, &Vars::default());
+    assert_eq!((report.outcome, report.changed), (Outcome::Placed, true));
+    assert_eq!(std::fs::read(&known).unwrap(), b"A=1\n", "which is the caller's to replace");
 }
 
 #[test]

@@ -4,11 +4,12 @@
 use super::clock;
 use super::fpm::StatusPage;
 use super::output::Output;
+use super::reload::Verdict;
 use super::tail::Tail;
 use crate::config::plan::Plan;
 use crate::control::health;
 use crate::control::protocol::{
-    Health, Level, LogCounters, Phase, Span, SpanKind, Status, Timeline, VERSION,
+    Health, Level, LogCounters, Phase, Reloaded, Span, SpanKind, Status, Timeline, VERSION,
 };
 use crate::supervisor::Mono;
 use std::cell::{Cell, RefCell};
@@ -24,6 +25,7 @@ pub struct Board {
     began: Mono,
     phase: Cell<Phase>,
     spans: RefCell<Vec<Span>>,
+    last_reload: RefCell<Option<(Mono, Verdict)>>,
     /// The event loop runs, and answers for the services.
     pub supervises: Cell<bool>,
     /// The schedule and what can be paused are.
@@ -53,6 +55,7 @@ impl Board {
             began,
             phase: Cell::new(Phase::Booting),
             spans: RefCell::default(),
+            last_reload: RefCell::default(),
             supervises: Cell::new(false),
             paused: Cell::new(false),
             services: RefCell::default(),
@@ -113,6 +116,21 @@ impl Board {
         }
     }
 
+    /// A reload has ended.
+    pub fn reloaded(&self, verdict: Verdict) {
+        *self.last_reload.borrow_mut() = Some((clock::now(), verdict));
+    }
+
+    /// How the last reload ended.
+    pub fn last_reload(&self) -> Option<Reloaded> {
+        let last = self.last_reload.borrow();
+        last.as_ref().map(|(at, verdict)| Reloaded {
+            ok: verdict.code == 0,
+            ago_ms: u64::try_from(clock::now().since(*at).as_millis()).unwrap_or(u64::MAX),
+            text: verdict.text.clone(),
+        })
+    }
+
     pub fn timeline(&self) -> Timeline {
         let spans = self.spans.borrow().clone();
         let going_on = spans.iter().any(|span| span.end_ms.is_none());
@@ -157,6 +175,7 @@ impl Board {
             paused: self.paused.get(),
             ready: self.health(Level::Ready).healthy,
             log: self.log(),
+            last_reload: self.last_reload(),
             ecs: self.ecs.borrow().clone(),
             ..Status::default()
         }

@@ -1,14 +1,14 @@
 //! Boot, in order: preflight, files, steps. Everything here may fail, and then the container does not start.
 
-use super::children::{Gone, Who};
-use super::launch::Launch;
+use super::children::Gone;
+use super::fetching::Fetching;
 use super::shell::Shell;
 use super::step::{OnStop, StepEnd};
-use super::{Mode, clock, fetching, preflight, verify};
-use crate::config::plan::{FileFormat, LogFormat, Signal, StepPlan};
+use super::stepping::Stepping;
+use super::{Mode, clock, preflight};
+use crate::config::plan::{FileFormat, FilePlan, Signal, StepPlan};
 use crate::control::protocol::SpanKind;
-use crate::exit;
-use crate::logs::format::Label;
+use crate::fetch::place;
 use crate::supervisor::ExitStatus;
 use crate::supervisor::words::Words;
 use std::rc::Rc;
@@ -46,6 +46,7 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
             withheld.join(", ")
         );
     }
+    super::reload::sweep(&shell.plan);
     let board = Rc::clone(&shell.board);
     let span = board.begin(SpanKind::Init, "preflight");
     let checked = preflight::preflight(shell, mode);
@@ -59,7 +60,7 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
     tell_of_no_dotenv(shell);
     for file in &plan.files {
         let span = board.begin(SpanKind::Fetch, &file.path.display().to_string());
-        let fetched = fetching::fetch(shell, file).await;
+        let fetched = fetch(shell, file).await;
         board.end(span, fetched.is_ok());
         fetched?;
     }
@@ -90,57 +91,31 @@ fn tell_of_no_dotenv(shell: &Shell) {
 }
 
 async fn run_step(shell: &mut Shell, step: &StepPlan, all_to_stderr: bool) -> Result<(), End> {
-    let name = step.name.as_str();
-    let mut check = step.verify.map(|verify| verify::Check::new(verify, shell, step));
-    let launch = Launch {
-        who: Who::Step,
-        label: Label::Step { name: name.to_owned() },
-        argv: &step.command,
-        user: step.user.as_deref(),
-        work_dir: step.work_dir.as_deref(),
-        env: &step.env,
-        umask: step.umask,
-        open_files: None,
-        format: match shell.plan.log.format {
-            LogFormat::Inherit => LogFormat::Plain,
-            format => format,
-        },
-        on_stall: shell.plan.log.on_stall,
-        all_to_stderr,
-        tap: check.as_ref().map(verify::Check::tap),
-    };
-    let began = clock::now();
-    let pid = match shell.launch(&launch) {
-        Ok(pid) => pid,
-        Err(error) => {
-            tracing::error!("boot step \"{name}\" cannot start: {error}");
-            return Err(End::Failed(error.code()));
-        }
-    };
-    // Without its arguments: an expanded ${VAR} among them may be a secret.
-    tracing::debug!("boot step \"{name}\" runs as pid {pid}");
-    match shell.wait_step(pid, Some(step.timeout), OnStop::End).await {
+    let stepping = Stepping::start(shell, step, all_to_stderr).map_err(|failure| failure.end())?;
+    match shell.wait_step(stepping.pid, Some(stepping.limit), OnStop::End).await {
+        StepEnd::Done(gone) => stepping.done(&gone).map_err(|failure| failure.end()),
+        StepEnd::TimedOut => Err(stepping.timed_out().end()),
+        StepEnd::Obeyed(_, signal) | StepEnd::Stopped(signal) => Err(End::Stopped(signal)),
+    }
+}
+
+async fn fetch(shell: &mut Shell, file: &FilePlan) -> Result<(), End> {
+    let fetching = Fetching::start(shell, file, None).map_err(|failure| failure.end())?;
+    let end = shell.wait_step(fetching.pid, Some(fetching.limit), OnStop::End).await;
+    if !matches!(end, StepEnd::Done(_)) {
+        // A child that was killed may have left its temporary file.
+        place::sweep(&file.path);
+    }
+    match end {
+        StepEnd::Obeyed(_, signal) | StepEnd::Stopped(signal) => Err(End::Stopped(signal)),
+        StepEnd::TimedOut => Err(fetching.timed_out().end()),
         StepEnd::Done(gone) => {
-            if let Some(text) = failure(&gone) {
-                tracing::error!("boot step \"{name}\" failed: {text}");
-                return Err(End::Failed(gone.status.code()));
-            }
+            let fetched = fetching.done(&gone).map_err(|failure| failure.end())?;
+            tracing::info!("{}", fetched.text);
+            shell.origins.insert(file.path.clone(), fetched.origin);
+            Ok(())
         }
-        StepEnd::TimedOut => {
-            tracing::error!(
-                "boot step \"{name}\" did not end within {} and was ended: give it a longer timeout, or find out what it waits for",
-                Words(step.timeout)
-            );
-            return Err(End::Failed(exit::TIMEOUT));
-        }
-        StepEnd::Obeyed(_, signal) | StepEnd::Stopped(signal) => return Err(End::Stopped(signal)),
     }
-    if let Some(Err(problem)) = check.as_mut().map(verify::Check::verdict) {
-        tracing::error!("boot step \"{name}\" exited 0, but {problem}");
-        return Err(End::Failed(exit::UNVERIFIED));
-    }
-    tracing::info!("boot step \"{name}\" done in {}", Words(clock::now().since(began)));
-    Ok(())
 }
 
 /// What the death of a process by KILL is to its parent, and what a shell passes on.

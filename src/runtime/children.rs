@@ -239,6 +239,15 @@ impl Children {
         }
     }
 
+    /// A process of a unit lives that was started before `moment`; services that `but` names do not count.
+    pub fn any_older(&self, moment: Mono, but: impl Fn(u16) -> bool) -> bool {
+        self.live.values().filter(|child| child.started < moment).any(|child| match child.who {
+            Who::Unit(Id::Service { unit, .. }) => !but(unit),
+            Who::Unit(Id::Run { .. }) => true,
+            Who::Step | Who::Probe(_) => false,
+        })
+    }
+
     /// No main process of any unit lives.
     pub fn is_idle(&self) -> bool {
         self.units.is_empty()

@@ -4,7 +4,7 @@
 //! is no timer and no wake-up.
 
 use crate::config::plan::CronPlan;
-use crate::schedule::{Due, Timetable};
+use crate::schedule::{Due, Schedule, Timetable};
 use crate::sys::clock::{self, Alarm, WallTimer};
 use crate::sys::words;
 use jiff::Timestamp;
@@ -37,19 +37,48 @@ fn wall() -> Timestamp {
     Timestamp::from_nanosecond(clock::wall()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// The schedules of all entries but the `retired` ones.
+fn timetable(crons: &[CronPlan], retired: &[u16], now: Timestamp) -> io::Result<Timetable> {
+    let entries = (0..=u16::MAX).zip(crons).filter(|(unit, _)| !retired.contains(unit));
+    let entries = entries.map(|(unit, cron)| {
+        let schedule = Schedule::parse(&cron.schedule, cron.time_zone.as_deref());
+        let schedule =
+            schedule.map_err(|error| io::Error::other(format!("cron entry \"{}\": {error}", cron.name)))?;
+        Ok((unit, schedule))
+    });
+    Ok(Timetable::new(entries.collect::<io::Result<Vec<_>>>()?, now))
+}
+
 impl Cron {
     /// # Errors
     /// The system refused the timer, or an entry's schedule is none.
     pub fn new(crons: &[CronPlan]) -> io::Result<Self> {
-        let timetable = Timetable::from_plan(crons, wall())
-            .map_err(|(name, error)| io::Error::other(format!("cron entry \"{name}\": {error}")))?;
-        let timer = match timetable.next_due() {
-            Some(_) => Some(watch(WallTimer::new()?)?),
-            None => None,
-        };
-        let mut cron = Self { timetable, timer, armed: false };
-        cron.arm()?;
+        let mut cron = Self { timetable: timetable(crons, &[], wall())?, timer: None, armed: false };
+        cron.start()?;
         Ok(cron)
+    }
+
+    /// Goes on with other entries, but for those that are `retired`; what was due of the earlier ones.
+    ///
+    /// # Errors
+    /// The system refused the timer, or an entry's schedule is none; nothing has changed then.
+    pub fn renew(&mut self, crons: &[CronPlan], retired: &[u16]) -> io::Result<Vec<Due>> {
+        let now = wall();
+        let next = timetable(crons, retired, now)?;
+        let due = self.timetable.advance(now);
+        let before = std::mem::replace(&mut self.timetable, next);
+        if let Err(error) = self.start() {
+            self.timetable = before;
+            return Err(error);
+        }
+        Ok(due)
+    }
+
+    fn start(&mut self) -> io::Result<()> {
+        if self.timer.is_none() && self.timetable.next_due().is_some() {
+            self.timer = Some(watch(WallTimer::new()?)?);
+        }
+        self.arm()
     }
 
     /// Waits until entries are due; they are never due twice. Safe to cancel.

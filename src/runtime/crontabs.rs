@@ -12,12 +12,14 @@ const MAX: u64 = 1 << 20;
 
 /// Adds the entries of the plan's crontab files to its cron entries. `zone` is the container's TZ.
 ///
+/// `now` tells where the text of a file is as yet.
+///
 /// # Errors
 /// The exit code, when a file cannot be read or has errors; every one was logged.
-pub fn load(plan: &mut Plan, zone: Option<&str>) -> Result<(), u8> {
+pub fn load(plan: &mut Plan, zone: Option<&str>, now: &dyn Fn(&Path) -> PathBuf) -> Result<(), u8> {
     let mut failed = false;
     for path in plan.crontabs.clone() {
-        match read(&path, zone) {
+        match read_from(&path, &now(&path), zone) {
             Ok((entries, notes)) => {
                 notes.iter().for_each(|note| tracing::warn!("{note}"));
                 if entries.is_empty() {
@@ -45,12 +47,21 @@ pub fn of_image(plan: &Plan) -> impl Iterator<Item = &Path> {
 /// # Errors
 /// A line for each thing that is wrong, with its place.
 pub fn read(path: &Path, zone: Option<&str>) -> Result<(Vec<CronPlan>, Vec<String>), Vec<String>> {
+    read_from(path, path, zone)
+}
+
+/// As [`read`], with the text that is at `from` as yet.
+fn read_from(
+    path: &Path,
+    from: &Path,
+    zone: Option<&str>,
+) -> Result<(Vec<CronPlan>, Vec<String>), Vec<String>> {
     let shown = path.display();
     let unreadable = |error: io::Error| {
         let why = crate::sys::words(&error);
         vec![format!("cannot read crontab {shown}: {why}: put it in the image, or take it out of crontabs")]
     };
-    let text = text(path).map_err(unreadable)?;
+    let text = text(from).map_err(unreadable)?;
     let (mut entries, notes) = crontab::plans(path, &text)
         .map_err(|errors| errors.iter().map(|error| format!("{shown}:{error}")).collect::<Vec<_>>())?;
     // A crond runs in the container's local time; a TZ that names no zone is the C library's own notation.

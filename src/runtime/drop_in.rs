@@ -2,25 +2,88 @@
 
 use super::fpm;
 use super::shell::Shell;
-use crate::config::plan::{FpmPlan, Plan, ProbePlan, ServicePlan};
+use crate::config::plan::{Plan, ProbePlan, ServicePlan};
 use crate::fetch::place::{Target, place};
 use crate::supervisor::words::Words;
 use crate::sys::files;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Readable by FPM's master only: it runs as root or as init's own user.
 const MODE: u32 = 0o640;
 
-/// Points every service of `plan` that has a drop-in at it, and its probe at where its pool listens. What cannot be
-/// generated is told and left out: the image's own configuration still works.
+/// The drop-in of one service, not written yet.
+pub struct DropIn {
+    /// The service's index in the plan.
+    pub index: usize,
+    pub name: String,
+    pub target: Target,
+    pub text: String,
+    ping_path: String,
+    /// Where the pools tell of their status with the drop-in, and without it.
+    pages: Vec<fpm::StatusPage>,
+    own_pages: Vec<fpm::StatusPage>,
+}
+
+impl DropIn {
+    /// The command of the service with the drop-in at `path`.
+    pub fn command(&self, plan: &Plan, path: &Path) -> Vec<String> {
+        plan.services.get(self.index).map(|service| fpm::command(&service.command, path)).unwrap_or_default()
+    }
+
+    /// Notes where the status is asked for from now on; `used`: with the drop-in.
+    pub fn note_pages(&self, shell: &Shell, used: bool) {
+        let mut pages = shell.board.status_pages.borrow_mut();
+        pages.retain(|page| page.service != self.name);
+        pages.extend(if used { &self.pages } else { &self.own_pages }.iter().cloned());
+    }
+
+    /// Points the service at the drop-in.
+    pub fn apply(&self, plan: &mut Plan) {
+        let command = self.command(plan, &self.target.path);
+        if let Some(service) = plan.services.get_mut(self.index) {
+            service.command = command;
+        }
+    }
+}
+
+/// Writes the drop-ins and points their services at them. What cannot be written is told and left out: the image's own
+/// configuration still works.
 pub fn prepare(shell: &mut Shell, plan: &mut Plan) {
+    for drop_in in render(shell, plan, &|_, _| None) {
+        let placed = place(drop_in.text.as_bytes(), &drop_in.target);
+        drop_in.note_pages(shell, placed.is_ok());
+        match placed {
+            Ok(_) => drop_in.apply(plan),
+            Err(error) => {
+                // The preflight has told already why the state directory cannot be written.
+                let told = files::probe_writable(&plan.state_dir, None).is_err();
+                let why = if told { String::new() } else { format!("{error}: ") };
+                tracing::warn!(
+                    service = drop_in.name,
+                    "{why}runs with the image's configuration alone; set process_control_timeout in it, or a stop cuts \
+                     requests, and ping.path = {}",
+                    drop_in.ping_path
+                );
+            }
+        }
+    }
+}
+
+/// The drop-in of every service that has one; its probe is pointed at where its pool listens. `literal` gives the values
+/// that are written out.
+pub fn render(
+    shell: &mut Shell,
+    plan: &mut Plan,
+    literal: &dyn Fn(&ServicePlan, &str) -> Option<String>,
+) -> Vec<DropIn> {
+    let mut all = Vec::new();
     let mut services = std::mem::take(&mut plan.services);
-    for service in &mut services {
-        let Some(drop_in) = service.fpm.clone() else { continue };
+    for (index, service) in services.iter_mut().enumerate() {
+        let Some(settings) = service.fpm.clone() else { continue };
         let name = service.name.as_str();
-        let named = fpm::config_of(&service.command).or_else(|| drop_in.config.clone());
+        let named = fpm::config_of(&service.command).or_else(|| settings.config.clone());
         let Some(main) = named.or_else(fpm::find_config) else {
             tracing::warn!(
                 service = name,
@@ -31,16 +94,27 @@ pub fn prepare(shell: &mut Shell, plan: &mut Plan) {
         let scan = fpm::scan(&main);
         warn_about_timeout(name, &scan, plan.stop_timeout);
         follow_listen(service, &scan);
-        let path = write(shell, plan, service, &drop_in, &main, &scan);
-        let dir = path.as_ref().map(|_| plan.state_dir.as_path());
-        let mut pages = shell.board.status_pages.borrow_mut();
-        pages.retain(|page| page.service != service.name);
-        pages.extend(fpm::status_pages(&service.name, &drop_in, &scan, dir));
-        if let Some(path) = path {
-            service.command = fpm::command(&service.command, &path);
-        }
+        let identity = shell.identity(service.user.as_deref()).ok().flatten();
+        let env = shell.environment.of(identity.as_ref(), &service.env);
+        let keys = plan.env.keys().chain(service.env.keys()).map(String::as_str);
+        let has = |name: &str| env.contains_key(OsStr::new(name));
+        let value = |name: &str| literal(service, name);
+        let text = fpm::render((&service.name, &plan.state_dir), &settings, &main, &scan, keys, has, value);
+        let (uid, gid) = identity.map_or((None, None), |identity| (Some(identity.uid), Some(identity.gid)));
+        let path = plan.state_dir.join(format!("{}.fpm.conf", service.name));
+        let pages = |dir| fpm::status_pages(&service.name, &settings, &scan, dir);
+        all.push(DropIn {
+            index,
+            name: service.name.clone(),
+            target: Target { path, mode: MODE, uid, gid },
+            text,
+            ping_path: settings.ping_path.clone(),
+            pages: pages(Some(plan.state_dir.as_path())),
+            own_pages: pages(None),
+        });
     }
     plan.services = services;
+    all
 }
 
 /// The image decides where FPM listens; a probe elsewhere would end a working service.
@@ -60,40 +134,6 @@ fn follow_listen(service: &mut ServicePlan, scan: &fpm::Scan) {
             "php-fpm's configuration listens on {first}, not on {address}: probing it there"
         );
         first.clone_into(address);
-    }
-}
-
-fn write(
-    shell: &mut Shell,
-    plan: &Plan,
-    service: &ServicePlan,
-    drop_in: &FpmPlan,
-    main: &Path,
-    scan: &fpm::Scan,
-) -> Option<PathBuf> {
-    let name = service.name.as_str();
-    let identity = shell.identity(service.user.as_deref()).ok().flatten();
-    let env = shell.environment.of(identity.as_ref(), &service.env);
-    let keys = plan.env.keys().chain(service.env.keys()).map(String::as_str);
-    let text = fpm::render((name, &plan.state_dir), drop_in, main, scan, keys, |name| {
-        env.contains_key(OsStr::new(name))
-    });
-    let path = plan.state_dir.join(format!("{name}.fpm.conf"));
-    let (uid, gid) = identity.map_or((None, None), |identity| (Some(identity.uid), Some(identity.gid)));
-    match place(text.as_bytes(), &Target { path: path.clone(), mode: MODE, uid, gid }) {
-        Ok(_) => Some(path),
-        Err(error) => {
-            // The preflight has told already why the state directory cannot be written.
-            let told = files::probe_writable(&plan.state_dir, None).is_err();
-            let why = if told { String::new() } else { format!("{error}: ") };
-            tracing::warn!(
-                service = name,
-                "{why}runs with the image's configuration alone; set process_control_timeout in it, or a stop cuts \
-                 requests, and ping.path = {}",
-                drop_in.ping_path
-            );
-            None
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The environment of children: the real one, less init's own secrets, plus the plan's.
 
-use crate::config::plan::Env;
+use crate::config::plan::{Env, Plan};
 use crate::sys::users::Identity;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -19,6 +19,7 @@ const OWN_SECRETS: &[&str] = &[
 pub type Variables = BTreeMap<OsString, OsString>;
 
 /// Builds the environments of children from one snapshot of init's own.
+#[derive(Clone)]
 pub struct Environment {
     base: Variables,
     /// Names that the plan sets: these win over what the identity would bring.
@@ -27,6 +28,13 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// From init's own environment, as `plan` says, with `env` in the place of the plan's own variables.
+    pub fn of_plan(plan: &Plan, env: &Env) -> Self {
+        let decrypts = plan.files.iter().filter_map(|file| file.decrypt.as_ref());
+        let keys: Vec<&str> = decrypts.flat_map(|decrypt| decrypt.secret.variables()).collect();
+        Self::new(std::env::vars_os(), &keys, &plan.pass_env, env)
+    }
+
     /// `real` is init's own environment, `own` the names of init's secrets that the plan adds to those it always has, `pass`
     /// the names that children get all the same.
     pub fn new(

@@ -1,19 +1,18 @@
-//! Runs the fetch child for one file of the plan and tells how it went.
+//! Runs the fetch child for one file of the plan and reads how it went. Who waits for it meanwhile is the caller's.
 //!
 //! The child is this same binary. Its job goes in on stdin, its report comes back on a pipe, its exit code is the
 //! verdict; PID 1 never touches the SDK, TLS or what was fetched.
 
-use super::boot::End;
-use super::children::Who;
-use super::clock;
+use super::children::{Gone, Who};
+use super::failure::Failure;
 use super::relay::SourceInfo;
-use super::shell::Shell;
-use super::step::{OnStop, StepEnd};
+use super::shell::{Origin, Shell};
+use super::{boot, clock};
 use crate::config::plan::{FilePlan, LogFormat, OnStall, Signal};
 use crate::exit;
-use crate::fetch::job::{Job, MAX_REPORT, Outcome, Report};
-use crate::fetch::place;
+use crate::fetch::job::{Job, Known, MAX_REPORT, Outcome, Report};
 use crate::logs::format::{Label, Stream};
+use crate::supervisor::Mono;
 use crate::supervisor::words::Words;
 use crate::sys::spawn::{Command, Output, Stdin};
 use crate::sys::{Pid, fd};
@@ -25,54 +24,70 @@ use std::time::Duration;
 /// What the child may take over its own deadline before it is killed: it keeps the deadline itself.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// Fetches and places one file.
-///
-/// # Errors
-/// [`End`] when a required file did not come, or a stop signal did.
-pub async fn fetch(shell: &mut Shell, file: &FilePlan) -> Result<(), End> {
-    let path = file.path.display();
-    let owner = match shell.identity(file.owner.as_deref()) {
-        Ok(owner) => owner,
-        Err(error) => {
-            tracing::error!("cannot fetch {path}: {error}");
-            return Err(End::Failed(exit::CONFIG));
-        }
-    };
-    let (uid, gid) = owner.map_or((None, None), |owner| (Some(owner.uid), Some(owner.gid)));
-    let mut job = Job::new(file, uid, gid, file.timeout);
-    // Laravel lets the environment win over .env: a key in both is worth a warning.
-    job.env_keys = shell.environment.names().collect();
-    job.planned_keys = shell.environment.planned().to_vec();
-    let (pid, report) = match start(shell, &job) {
-        Ok(started) => started,
-        Err(error) => {
-            tracing::error!("cannot fetch {path}: cannot start the fetch child: {error}");
-            return Err(End::Failed(exit::OS));
-        }
-    };
-    let began = clock::now();
-    let end = shell.wait_step(pid, Some(file.timeout.saturating_add(SLACK)), OnStop::End).await;
-    if !matches!(end, StepEnd::Done(_)) {
-        // A child that was killed may have left its temporary file.
-        place::sweep(&file.path);
+/// A fetch that runs.
+pub struct Fetching {
+    pub pid: Pid,
+    /// What it may take.
+    pub limit: Duration,
+    file: FilePlan,
+    report: OwnedFd,
+    began: Mono,
+}
+
+/// A fetch that ended well.
+#[derive(Debug)]
+pub struct Fetched {
+    pub outcome: Outcome,
+    pub origin: Origin,
+    /// What happened, for the log.
+    pub text: String,
+}
+
+impl Fetching {
+    /// Starts the child that fetches and places one file. With `known`, what is the same as that is not placed.
+    ///
+    /// # Errors
+    /// No process came of it.
+    pub fn start(shell: &mut Shell, file: &FilePlan, known: Option<Known>) -> Result<Self, Failure> {
+        let path = file.path.display();
+        let owner = shell
+            .identity(file.owner.as_deref())
+            .map_err(|error| Failure::new(exit::CONFIG, format!("cannot fetch {path}: {error}")))?;
+        let (uid, gid) = owner.map_or((None, None), |owner| (Some(owner.uid), Some(owner.gid)));
+        let mut job = Job::new(file, uid, gid, file.timeout);
+        job.known = known;
+        // Laravel lets the environment win over .env: a key in both is worth a warning.
+        job.env_keys = shell.environment.names().collect();
+        job.planned_keys = shell.environment.planned().to_vec();
+        let (pid, report) = start(shell, &job).map_err(|error| {
+            Failure::new(exit::OS, format!("cannot fetch {path}: cannot start the fetch child: {error}"))
+        })?;
+        let limit = file.timeout.saturating_add(SLACK);
+        Ok(Self { pid, limit, file: file.clone(), report, began: clock::now() })
     }
-    match end {
-        StepEnd::Obeyed(_, signal) | StepEnd::Stopped(signal) => Err(End::Stopped(signal)),
-        StepEnd::TimedOut => {
-            tracing::error!(
-                "cannot fetch {path}: no answer within {}: check the network, the VPC endpoint of S3, and timeout",
-                Words(file.timeout)
-            );
-            Err(End::Failed(exit::UNAVAILABLE))
-        }
-        StepEnd::Done(gone) => match read_report(report) {
-            Some(report) => tell(file, &report, began),
-            None => {
-                let why = super::boot::failure(&gone).unwrap_or_else(|| "it reported nothing".to_owned());
-                tracing::error!("cannot fetch {path}: the fetch child failed: {why}");
-                Err(End::Failed(exit::SOFTWARE))
-            }
-        },
+
+    /// The child ended by itself.
+    ///
+    /// # Errors
+    /// A required file did not come.
+    pub fn done(self, gone: &Gone) -> Result<Fetched, Failure> {
+        let Some(report) = read_report(self.report) else {
+            let why = boot::failure(gone).unwrap_or_else(|| "it reported nothing".to_owned());
+            let path = self.file.path.display();
+            let text = format!("cannot fetch {path}: the fetch child failed: {why}");
+            return Err(Failure::new(exit::SOFTWARE, text));
+        };
+        read(&self.file, report, self.began)
+    }
+
+    /// The child was ended because its time was over.
+    pub fn timed_out(&self) -> Failure {
+        let text = format!(
+            "cannot fetch {}: no answer within {}: check the network, the VPC endpoint of S3, and timeout",
+            self.file.path.display(),
+            Words(self.file.timeout)
+        );
+        Failure::new(exit::UNAVAILABLE, text)
     }
 }
 
@@ -124,35 +139,30 @@ fn read_report(from: OwnedFd) -> Option<Report> {
     Report::from_line(&line).ok()
 }
 
-fn tell(file: &FilePlan, report: &Report, began: crate::supervisor::event::Mono) -> Result<(), End> {
+fn read(file: &FilePlan, report: Report, began: Mono) -> Result<Fetched, Failure> {
     let path = file.path.display();
     for warning in &report.warnings {
         tracing::warn!("{path}: {warning}");
     }
-    match report.outcome {
-        Outcome::Placed => {
-            let origin = &report.origin;
-            tracing::info!(
-                "{} {path} from {} in {} ({} bytes{}{})",
-                if report.changed { "placed" } else { "kept unchanged" },
-                file.source,
-                Words(clock::now().since(began)),
-                report.size.unwrap_or_default(),
-                origin.etag.as_ref().map(|etag| format!(", etag {etag}")).unwrap_or_default(),
-                origin.version_id.as_ref().map(|version| format!(", version {version}")).unwrap_or_default(),
-            );
-            Ok(())
-        }
+    let etag = report.origin.etag;
+    let text = match report.outcome {
+        Outcome::Placed => format!(
+            "{} {path} from {} in {} ({} bytes{}{})",
+            if report.changed { "placed" } else { "kept unchanged" },
+            file.source,
+            Words(clock::now().since(began)),
+            report.size.unwrap_or_default(),
+            etag.as_ref().map(|etag| format!(", etag {etag}")).unwrap_or_default(),
+            report.origin.version_id.map(|version| format!(", version {version}")).unwrap_or_default(),
+        ),
+        Outcome::Unchanged => format!("{} has not changed", file.source),
         Outcome::Absent => {
-            tracing::info!("{path} is optional and {} does not exist: going on without it", file.source);
-            Ok(())
+            format!("{path} is optional and {} does not exist: going on without it", file.source)
         }
         Outcome::Failed => {
-            tracing::error!("{}", report.message);
-            for hint in &report.hints {
-                tracing::error!("{hint}");
-            }
-            Err(End::Failed(report.code))
+            return Err(Failure { code: report.code, text: report.message, hints: report.hints });
         }
-    }
+    };
+    let origin = Origin { source: file.source.clone(), etag };
+    Ok(Fetched { outcome: report.outcome, origin, text })
 }

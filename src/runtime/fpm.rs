@@ -176,7 +176,8 @@ fn status_socket(dir: &Path, plan: &FpmPlan, service: &str, pool: &str) -> Optio
 }
 
 /// The text of the drop-in of `service` around `main`, with sockets in `dir`. `has` tells whether FPM's environment will
-/// have a variable, `plan_keys` are the names that the plan sets for it.
+/// have a variable, `plan_keys` are the names that the plan sets for it. `literal` gives the values that a master that runs
+/// already does not have; none of them needs an escape.
 pub fn render<'a>(
     (service, dir): (&str, &Path),
     plan: &FpmPlan,
@@ -184,6 +185,7 @@ pub fn render<'a>(
     scan: &Scan,
     plan_keys: impl Iterator<Item = &'a str>,
     has: impl Fn(&str) -> bool,
+    literal: impl Fn(&str) -> Option<String>,
 ) -> String {
     let mut text = String::from(
         "; Written by init at every start. Your own configuration is included below and wins over all of this.\n[global]\n",
@@ -204,7 +206,10 @@ pub fn render<'a>(
         }
         text.push_str("catch_workers_output = yes\ndecorate_workers_output = no\n");
         for name in &names {
-            let _ = writeln!(text, "env[{name}] = ${name}");
+            let _ = match literal(name) {
+                Some(value) => writeln!(text, "env[{name}] = \"{value}\""),
+                None => writeln!(text, "env[{name}] = ${name}"),
+            };
         }
     }
     let _ = writeln!(text, "[global]\ninclude = {}", main.display());
@@ -323,6 +328,7 @@ mod tests {
             &found,
             keys.into_iter(),
             |name| ["APP_ENV_PATH", "AWS_REGION", "BAD-NAME"].contains(&name),
+            |_| None,
         );
         assert!(
             text.contains("env[APP_ENV_PATH] = $APP_ENV_PATH\nenv[AWS_REGION] = $AWS_REGION\n"),
@@ -330,6 +336,19 @@ mod tests {
         );
         assert!(!text.contains("UNSET") && !text.contains("BAD-NAME"), "{text}");
         assert!(text.ends_with("[global]\ninclude = /m.conf\n"), "{text}");
+    }
+
+    #[test]
+    fn what_a_running_master_does_not_have_is_written_out() {
+        let found = Scan { pools: ["www".to_owned()].into(), ..Scan::default() };
+        let keys = ["CACHE", "OLD"].into_iter();
+        let value = |name: &str| (name == "CACHE").then(|| "/g/2/config.php".to_owned());
+        let has = |name: &str| name != "AWS_REGION";
+        let text = render(("f", Path::new("/s")), &plan(), Path::new("/m.conf"), &found, keys, has, value);
+        assert!(
+            text.contains("env[CACHE] = \"/g/2/config.php\"\n") && text.contains("env[OLD] = $OLD\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -353,10 +372,15 @@ mod tests {
         let sockets = FpmPlan { status_socket: true, ..plan() };
         let addresses: Vec<String> = pages(&sockets, Some("/s")).into_iter().map(|page| page.0).collect();
         assert_eq!(addresses, ["/s/php-fpm.api.status.sock", "/s/php-fpm.www.status.sock"]);
-        let text =
-            render(("php-fpm", Path::new("/s")), &sockets, Path::new("/m"), &found, [].into_iter(), |_| {
-                false
-            });
+        let text = render(
+            ("php-fpm", Path::new("/s")),
+            &sockets,
+            Path::new("/m"),
+            &found,
+            [].into_iter(),
+            |_| false,
+            |_| None,
+        );
         assert!(text.contains("[api]\nping.path = /-/fpm-ping\npm.status_path = /-/fpm-status\npm.status_listen = /s/php-fpm.api.status.sock\n"), "{text}");
         let deep = format!("/{}", "x".repeat(100));
         assert_eq!(pages(&sockets, Some(&deep)), [own, added], "a path too long for a socket is none");

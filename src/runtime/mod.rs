@@ -15,6 +15,7 @@ pub mod crontabs;
 pub mod drop_in;
 pub mod ecs;
 pub mod env;
+pub mod failure;
 pub mod fault;
 pub mod fetching;
 pub mod fpm;
@@ -29,10 +30,13 @@ pub mod output;
 pub mod preflight;
 pub mod probing;
 pub mod relay;
+pub mod reload;
+mod reloading;
 pub mod shell;
 pub mod signals;
 pub mod status;
 pub mod step;
+pub mod stepping;
 pub mod stop;
 pub mod supervise;
 pub mod tail;
@@ -46,6 +50,7 @@ use crate::sys;
 use shell::Shell;
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::rc::Rc;
 
 /// What the container is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +77,9 @@ impl Mode {
 
 /// Becomes init, loads the plan, boots and runs to the end; the exit code of the container.
 ///
-/// `load` runs after the signal handlers stand: a stop signal that reaches PID 1 before is dropped by the kernel.
-pub fn run(mode: Mode, load: impl FnOnce() -> Result<Plan, Vec<ConfigError>>) -> u8 {
+/// `load` runs after the signal handlers stand: a stop signal that reaches PID 1 before is dropped by the kernel. It runs
+/// again at each reload.
+pub fn run(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'static) -> u8 {
     journal::install(LogLevel::Info, LogFormat::Plain);
     fault::tell_all();
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| enter(mode, load)));
@@ -81,7 +87,7 @@ pub fn run(mode: Mode, load: impl FnOnce() -> Result<Plan, Vec<ConfigError>>) ->
     outcome.unwrap_or(exit::SOFTWARE)
 }
 
-fn enter(mode: Mode, load: impl FnOnce() -> Result<Plan, Vec<ConfigError>>) -> u8 {
+fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'static) -> u8 {
     let refused = |what: &str, error: &std::io::Error| {
         tracing::error!("cannot {what}: {}", sys::words(error));
         exit::OS
@@ -115,6 +121,7 @@ fn enter(mode: Mode, load: impl FnOnce() -> Result<Plan, Vec<ConfigError>>) -> u
             Ok(shell) => shell,
             Err(error) => return refused("start", &error),
         };
+        shell.load = Rc::new(load);
         let code = match fault::caught(life(&mut shell, mode)).await {
             Ok(code) => code,
             Err(fault::Fault) => stop::after_fault(&mut shell).await,

@@ -162,7 +162,7 @@ fn unreachable(shell: &Shell, app: Option<&Identity>) {
 }
 
 /// Makes a directory that init writes and the application's group may enter.
-pub(super) fn make_own(shell: &Shell, dir: &Path, app: Option<&Identity>) -> Result<(), String> {
+pub fn make_own(shell: &Shell, dir: &Path, app: Option<&Identity>) -> Result<(), String> {
     let owner = app.map(|app| Identity { uid: shell.own_uid, ..app.clone() });
     files::make_directory(dir, owner.as_ref(), STATE_MODE).map_err(|error| error.to_string())?;
     files::probe_writable(dir, None).map_err(|error| error.to_string())

@@ -9,6 +9,7 @@ use super::output::{Limits, Output};
 use super::relay::Relays;
 use super::signals::Signals;
 use super::{Mode, clock};
+use crate::config::ConfigError;
 use crate::config::plan::{LogLevel, Plan, Signal};
 use crate::control::protocol::Phase;
 use crate::supervisor::Mono;
@@ -16,6 +17,7 @@ use crate::sys::init::Became;
 use crate::sys::users::{Identity, Users, UsersError};
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -33,6 +35,9 @@ pub enum Happening {
     /// The deadline passed.
     Deadline,
 }
+
+/// Reads the configuration as the command line said.
+pub type Load = Rc<dyn Fn() -> Result<Plan, Vec<ConfigError>>>;
 
 /// The shared state of the shell.
 pub struct Shell {
@@ -57,6 +62,17 @@ pub struct Shell {
     stop_by: Option<Mono>,
     /// What becoming init found.
     pub role: Became,
+    /// Set by who supervises: nobody else reloads.
+    pub load: Load,
+    /// The ETag and source of what was fetched, by the path that it was placed at.
+    pub origins: HashMap<PathBuf, Origin>,
+}
+
+/// Where a file in its place came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub source: String,
+    pub etag: Option<String>,
 }
 
 impl Shell {
@@ -81,13 +97,7 @@ impl Shell {
         let journal = journal::attach(output.clone());
         journal::record(Rc::clone(&board.tail));
         board.output.replace(Some(output.clone()));
-        let keys: Vec<&str> = plan
-            .files
-            .iter()
-            .filter_map(|file| file.decrypt.as_ref())
-            .flat_map(|plan| plan.secret.variables())
-            .collect();
-        let environment = Environment::new(std::env::vars_os(), &keys, &plan.pass_env, &plan.env);
+        let environment = Environment::of_plan(&plan, &plan.env);
         Ok(Self {
             environment,
             children: Children::new()?,
@@ -101,6 +111,8 @@ impl Shell {
             pipes_stay: false,
             stop_by: None,
             role,
+            load: Rc::new(|| Err(Vec::new())),
+            origins: HashMap::new(),
             plan: Rc::new(plan),
         })
     }

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 /// How long a step that was told to end may take before it is killed, at most half of the plan's `stop-timeout`. A
 /// stop during boot has nothing to lose: no request and no job is in flight.
-const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// How long a killed step may take to be gone. One that waits in the kernel (dead NFS) may never be.
-const AFTER_KILL: Duration = Duration::from_secs(1);
+pub const AFTER_KILL: Duration = Duration::from_secs(1);
 
 /// How long the last output of a step that ended may take to arrive; a background process may hold its pipes open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -115,7 +115,7 @@ impl Shell {
     }
 
     /// KILL to the step and its group.
-    async fn kill_step(&mut self, pid: Pid) {
+    pub async fn kill_step(&mut self, pid: Pid) {
         report(group::signal_group_of_child(pid, Signal::KILL));
         let deadline = clock::now().after(AFTER_KILL);
         loop {
@@ -157,7 +157,7 @@ pub async fn last_words(relays: Vec<RelayHandle>, within: Duration) {
 }
 
 /// A step that is gone already needs no signal.
-fn report(outcome: std::io::Result<group::Sent>) {
+pub fn report(outcome: std::io::Result<group::Sent>) {
     if let Err(error) = outcome {
         tracing::warn!("cannot signal the boot step: {}", words(&error));
     }

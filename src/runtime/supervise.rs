@@ -10,6 +10,7 @@ use super::children::{Gone, Who};
 use super::cron::Cron;
 use super::ecs::protection::{self, Protection};
 use super::probing::Aim;
+use super::reload::Reloads;
 use super::shell::Shell;
 use super::{clock, mirror, probing, status, step, stop};
 use crate::config::plan::{Plan, ServicePlan, Signal, StopScope};
@@ -23,12 +24,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Everything the loop works on.
-struct Loop<'a> {
-    shell: &'a mut Shell,
-    plan: Rc<Plan>,
-    core: Supervisor,
+pub(super) struct Loop<'a> {
+    pub(super) shell: &'a mut Shell,
+    pub(super) plan: Rc<Plan>,
+    pub(super) core: Supervisor,
     probes: probing::Probes,
-    cron: Cron,
+    pub(super) cron: Cron,
+    pub(super) reloads: Reloads,
     protection: Protection,
     mirror: mirror::Mirror,
     waits: waits::Waits,
@@ -48,7 +50,8 @@ struct Loop<'a> {
 /// [`End::Failed`] when what is to be supervised cannot be: nothing was started.
 pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
     let mut plan = (*shell.plan).clone();
-    super::crontabs::load(&mut plan, std::env::var("TZ").ok().as_deref()).map_err(End::Failed)?;
+    super::crontabs::load(&mut plan, std::env::var("TZ").ok().as_deref(), &std::path::Path::to_owned)
+        .map_err(End::Failed)?;
     if plan.services.is_empty() && plan.crons.is_empty() {
         tracing::error!("{}", nothing(&plan));
         return Err(End::Failed(exit::CONFIG));
@@ -64,6 +67,7 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
     let plan = Rc::new(plan);
     shell.plan = Rc::clone(&plan);
     let core = Supervisor::new(&plan.services, &plan.crons, plan.stop_timeout, seed());
+    let reloads = Reloads::new(shell);
     let agent = shell.environment.get(protection::VARIABLE).and_then(|uri| uri.to_str());
     let protection = Protection::start(&plan.ecs, agent, &shell.board);
     let mut event_loop = Loop {
@@ -72,6 +76,7 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
         core,
         probes: probing::Probes::default(),
         cron,
+        reloads,
         protection,
         mirror: mirror::Mirror::default(),
         waits: waits::Waits::default(),
@@ -84,6 +89,7 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
     event_loop.shell.board.supervises.set(true);
     let code = event_loop.run().await;
     event_loop.shell.board.supervises.set(false);
+    event_loop.reloads.finish(event_loop.shell).await;
     event_loop.protection.finish(event_loop.shell.left_to_stop()).await;
     Ok(code)
 }
@@ -105,6 +111,9 @@ impl Loop<'_> {
             if let Some(code) = ended {
                 return code;
             }
+            if self.core.is_stopping() {
+                self.reloads.stop(self.shell);
+            }
             let deadline = self.core.next_deadline();
             if deadline.is_none() && !settled {
                 // Everything is up, and nothing but events counts from now on.
@@ -124,6 +133,7 @@ impl Loop<'_> {
                 },
                 due = self.cron.due() => ended = self.due(due).await,
                 () = clock::until(deadline) => ended = self.feed(Event::Deadline).await,
+                () = clock::until(self.reloads.deadline()) => ended = self.reload_due().await,
                 // One CHLD may stand for more ends than a batch holds; the rest waits until everything else had its turn.
                 () = std::future::ready(()), if self.shell.children.more_to_reap() => ended = self.reap().await,
                 // Last: clients that ask without end must not stop the clock either.
@@ -151,8 +161,8 @@ impl Loop<'_> {
                 None
             }
             Signal::HUP | Signal::USR2 => {
-                tracing::info!("{signal:?}: reloading the services gracefully");
-                self.feed(Event::Reload).await
+                let who = format!("{signal:?}");
+                self.ask_reload(&who, None).await
             }
             signal if self.shell.signals.is_stop(signal) => {
                 self.shell.asked_to_stop();
@@ -168,7 +178,7 @@ impl Loop<'_> {
         }
     }
 
-    async fn due(&mut self, due: Vec<crate::schedule::Due>) -> Option<u8> {
+    pub(super) async fn due(&mut self, due: Vec<crate::schedule::Due>) -> Option<u8> {
         for due in due {
             let name = self.plan.crons.get(usize::from(due.unit)).map_or("", |cron| cron.name.as_str());
             if due.missed > 0 {
@@ -211,7 +221,10 @@ impl Loop<'_> {
     }
 
     async fn gone(&mut self, gone: Gone) -> Option<u8> {
-        let Who::Unit(id) = gone.who else { return None };
+        let Who::Unit(id) = gone.who else {
+            let change = self.reloads.gone(self.shell, &gone);
+            return self.change(change).await;
+        };
         self.probes.instance_ended(id);
         self.protection.gone(id);
         if let Id::Run { unit, .. } = id {
@@ -228,10 +241,15 @@ impl Loop<'_> {
 
     /// Tells the core one event and everything that follows from it.
     async fn feed(&mut self, event: Event) -> Option<u8> {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            self.waits.see(&event);
-            let actions = self.core.handle(event, clock::now());
+        self.waits.see(&event);
+        let actions = self.core.handle(event, clock::now());
+        self.carry_out(actions).await
+    }
+
+    /// Does what the core asks, and everything that follows from it.
+    pub(super) async fn carry_out(&mut self, mut actions: Vec<Action>) -> Option<u8> {
+        let mut events = VecDeque::new();
+        loop {
             // One walk over /proc serves all signals of one answer.
             let mut walk = None;
             for action in actions {
@@ -245,8 +263,10 @@ impl Loop<'_> {
                     tokio::task::yield_now().await;
                 }
             }
+            let event = events.pop_front()?;
+            self.waits.see(&event);
+            actions = self.core.handle(event, clock::now());
         }
-        None
     }
 
     fn perform(

@@ -73,9 +73,14 @@ impl Container {
             out: Arc::default(),
             err: Arc::default(),
         };
-        let whole = format!("preset = \"none\"\nstate-dir = \"@DIR/state\"\nwork-dir = \"@DIR\"\n{config}");
-        fs::write(container.file("init.toml"), whole.replace("@DIR", &container.dir())).unwrap();
+        container.configure(config);
         container
+    }
+
+    /// Writes the configuration, also of a container that runs.
+    pub fn configure(&self, config: &str) {
+        let whole = format!("preset = \"none\"\nstate-dir = \"@DIR/state\"\nwork-dir = \"@DIR\"\n{config}");
+        fs::write(self.file("init.toml"), whole.replace("@DIR", &self.dir())).unwrap();
     }
 
     #[must_use]

@@ -6,6 +6,7 @@
 //! | `procs` | what /proc says of the processes below `init` |
 //! | `fpm`, `queue`, `minute` | PHP-FPM, queue, schedule and environment of the sample application |
 //! | `crash`, `reasons` | restarts, backoff, giving up, and endings in words |
+//! | `reload`, `reload_web` | the same with other files and configuration; failures that change nothing; looks for changes |
 //! | `stop`, `order`, `runs` | stops: budgets, second and third signals, order, readiness, roles; cron runs |
 //! | `observe` | health and metrics over HTTP, scale-in protection |
 //! | `leftovers` | what left its group or lost its parent |
@@ -44,6 +45,8 @@ mod probes;
 mod procs;
 mod queue;
 mod reasons;
+mod reload;
+mod reload_web;
 mod runs;
 mod stop;
 mod tls;

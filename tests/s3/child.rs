@@ -57,6 +57,7 @@ impl Bed {
             endpoint: Some(format!("http://{s3}")),
             region: None,
             path_style: None,
+            known: None,
         };
         let bed = Self { root, target, s3, env: Vec::new(), job };
         bed.put("app/.env", dotenv().as_bytes());

@@ -4,7 +4,7 @@ use crate::child::{BUCKET, Bed, PASSWORD, Run, TOKEN, dotenv, run};
 use crate::network::unshare;
 use crate::server::{Mangle, Reply, Server, s3_error};
 use php_init::fetch::Outcome;
-use php_init::fetch::job::Format;
+use php_init::fetch::job::{Format, Known};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
@@ -25,6 +25,36 @@ fn success_with_environment_keys() {
     let inode = std::fs::metadata(bed.placed()).unwrap().ino();
     assert!(!bed.succeeds().report.changed);
     assert_eq!(std::fs::metadata(bed.placed()).unwrap().ino(), inode);
+}
+
+#[test]
+fn an_object_that_has_not_changed_is_not_sent_again() {
+    let front = Server::local(|request, _| {
+        let etag = "etag: \"one\"\r\n".to_owned();
+        match request.header("if-none-match") {
+            Some("\"one\"") => Reply::Answer { status: 304, headers: etag, body: String::new() },
+            _ => Reply::Answer { status: 200, headers: etag, body: dotenv() },
+        }
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let known = Known { path: directory.path().join(".env"), etag: Some("one".into()) };
+    let bed = Bed::new().through(front.address).job(|job| job.known = Some(known.clone()));
+    let asked = |number: usize| front.seen()[number].header("if-none-match").map(str::to_owned);
+    // Without the file there is nothing that "not modified" could stand for.
+    let run = bed.succeeds();
+    assert_eq!((asked(0), run.report.origin.etag.as_deref()), (None, Some("one")));
+    std::fs::remove_file(bed.placed()).unwrap();
+    std::fs::write(&known.path, dotenv()).unwrap();
+    let run = bed.run();
+    assert_eq!((run.code, run.report.outcome), (0, Outcome::Unchanged), "{:#?}", run.report);
+    assert_eq!((asked(1).as_deref(), run.report.origin.etag.as_deref()), (Some("\"one\""), Some("one")));
+    assert!(bed.names().is_empty(), "nothing is placed");
+    // A server that knows no If-None-Match: the content tells.
+    let bed = Bed::new().job(|job| job.known = Some(known.clone()));
+    assert_eq!(bed.run().report.outcome, Outcome::Unchanged);
+    bed.put("app/.env", b"APP_KEY=other\n");
+    let run = bed.run();
+    assert_eq!((run.report.outcome, run.report.changed), (Outcome::Placed, true), "{:#?}", run.report);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Every pattern is exhaustive, so a new field is either shown or hidden, and never forgotten.
 
-use super::{CronPlan, Env, FilePlan, MigratePlan, Plan, ProbePlan, ServicePlan, StepPlan};
+use super::{CronPlan, Env, FilePlan, MigratePlan, Plan, ProbePlan, ReloadPlan, ServicePlan, StepPlan};
 use std::fmt;
 
 /// Something is there.
@@ -67,13 +67,15 @@ macro_rules! debug {
 }
 
 debug!(Plan {
-    preset role state_dir work_dir user stop_timeout pass_env writable directories crontabs log health ecs control files boot migrate
-    services crons
+    preset role state_dir work_dir user stop_timeout pass_env writable directories crontabs log health ecs control files
+    boot reload migrate services crons
 } hides { env: Names });
 
 debug!(FilePlan {
-    path format mode owner required timeout max_size require_keys decrypt region path_style
+    path format mode owner required timeout max_size require_keys decrypt region path_style refresh on_change
 } hides { source: Scheme endpoint: There });
+
+debug!(ReloadPlan {} hides { caches: Names });
 
 debug!(StepPlan { name user work_dir timeout verify umask } hides { command: Program env: Names });
 

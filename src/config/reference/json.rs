@@ -1,7 +1,9 @@
 //! The JSON Schema: how the value types are described, and what is mended in what schemars makes of the structs.
 
 use crate::config::schema::Config;
-use crate::config::values::{At, Codes, Command, Dur, Maybe, Mode, Named, Plain, Sig, Size, Word, Words};
+use crate::config::values::{
+    At, Codes, Command, Dur, Maybe, Mode, Named, OnChange, Plain, Sig, Size, Word, Words,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -61,6 +63,19 @@ described!([] Codes, _generator => json_schema!({
     "maximum": 599,
 }));
 described!([] Plain, _generator => json_schema!({ "type": ["string", "integer"] }));
+described!([] OnChange, generator => {
+    let signal = generator.subschema_for::<Sig>();
+    json_schema!({ "anyOf": [
+        { "const": "reload" },
+        { "const": "none" },
+        {
+            "type": "object",
+            "properties": { "signal": signal, "service": { "type": "string" } },
+            "required": ["signal", "service"],
+            "additionalProperties": false,
+        },
+    ] })
+});
 described!([] Command, _generator => json_schema!({
     "type": "array",
     "items": { "type": ["string", "integer"] },

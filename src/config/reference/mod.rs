@@ -7,7 +7,8 @@ mod toml;
 
 use super::resolve::{Layers, resolve};
 use super::schema::{
-    Backoff, Boot, Config, Control, Cron, Ecs, File, Fpm, GiveUp, Health, Live, Log, Migrate, Ready, Service,
+    Backoff, Boot, Config, Control, Cron, Ecs, File, Fpm, GiveUp, Health, Live, Log, Migrate, Ready, Reload,
+    Service,
 };
 use super::tree::Source;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
@@ -37,6 +38,7 @@ pub fn sections() -> Vec<Section> {
         section("Ecs", "[ecs]", fields::<Ecs>(), "[ecs]\n"),
         section("File", "[[file]]", fields::<File>(), "[[file]]\nsource = '/a'\npath = '/b'\n"),
         section("Boot", "[[boot]]", fields::<Boot>(), "[[boot]]\nname = 'a'\ncommand = ['b']\n"),
+        section("Reload", "[reload]", fields::<Reload>(), "[reload]\n"),
         section("Migrate", "[migrate]", fields::<Migrate>(), "[migrate]\ncommand = ['a']\n"),
         section("Service", "[service.php-fpm]", fields::<Service>(), "[service.a]\ncommand = ['b']\n"),
         section(

@@ -221,6 +221,7 @@ pub fn build(
         ecs: observe::ecs(&mut builder, config.ecs.unwrap_or_default()),
         files: entries::files(&mut builder, config.file),
         boot: entries::boot(&mut builder, config.boot),
+        reload: entries::reload(&mut builder, config.reload.unwrap_or_default()),
         migrate: config.migrate.and_then(|migrate| entries::migrate(&mut builder, migrate)),
         services,
         crons,

@@ -3,9 +3,12 @@
 use super::build::Builder;
 use super::check;
 use super::service::{UMASK, stop_signal_of};
-use crate::config::plan::{CronPlan, FileFormat, FilePlan, MigratePlan, Overlap, Signal, StepPlan};
-use crate::config::schema::{Boot, Cron, File, Migrate, Service};
-use crate::config::values::{At, Dur, Maybe, Named, Plain};
+use crate::config::plan::{
+    CronPlan, FileFormat, FilePlan, MigratePlan, OnChange, Overlap, ReloadPlan, Signal, StepPlan,
+};
+use crate::config::schema::{Boot, Cron, File, Migrate, Reload, Service};
+use crate::config::suggest;
+use crate::config::values::{self, At, Dur, Maybe, Named, Plain};
 use std::time::Duration;
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
@@ -119,7 +122,38 @@ fn file(builder: &mut Builder<'_>, file: &File, source: String, path: std::path:
         endpoint: file.endpoint.as_ref().map(|at| at.value.clone()),
         region: file.region.clone(),
         path_style: file.path_style,
+        refresh: limit(builder, file.refresh.clone()),
+        on_change: on_change(builder, file.on_change.clone()),
     }
+}
+
+fn on_change(builder: &mut Builder<'_>, given: Option<values::OnChange>) -> OnChange {
+    let notify = match given {
+        None | Some(values::OnChange::Reload) => return OnChange::Reload,
+        Some(values::OnChange::Nothing) => return OnChange::Nothing,
+        Some(values::OnChange::Signal(notify)) => notify,
+    };
+    let service = notify.service;
+    if !builder.declared.contains(&service.value) {
+        let known: Vec<&str> = builder.declared.iter().map(String::as_str).collect();
+        let hint = suggest::hint(&service.value, &known, "services");
+        let text = format!("there is no service \"{}\": {hint}", builder.show(&service));
+        builder.error(service.loc, text);
+    }
+    OnChange::Signal { signal: notify.signal.value.0, service: service.value }
+}
+
+pub fn reload(builder: &mut Builder<'_>, reload: Reload) -> ReloadPlan {
+    let mut plan = ReloadPlan::default();
+    for (name, value) in reload.caches.unwrap_or_default().0 {
+        builder.check(name.loc, check::variable(&name.value));
+        let At { loc, value } = value.value;
+        if value.is_empty() || value.starts_with('/') || value.split('/').any(|part| part == "..") {
+            builder.error(loc, "a path of a cache is relative and stays within the generation's directory");
+        }
+        plan.caches.insert(name.value, value);
+    }
+    plan
 }
 
 pub fn boot(builder: &mut Builder<'_>, steps: Option<Vec<At<Boot>>>) -> Vec<StepPlan> {

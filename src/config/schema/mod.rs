@@ -15,7 +15,7 @@ pub use probe::{Live, Ready};
 pub use service::{Backoff, Cron, Fpm, GiveUp, Service};
 
 use super::plan::{FileFormat, LogFormat, LogLevel, OnStall, Verify};
-use super::values::{At, Command, Dur, Maybe, Mode, Named, Plain, Size, Word};
+use super::values::{At, Command, Dur, Maybe, Mode, Named, OnChange, Plain, Size, Word};
 use serde::Deserialize;
 
 /// Configuration of init, the PID 1 of a PHP container.
@@ -79,6 +79,8 @@ pub struct Config {
     pub file: Option<Vec<At<File>>>,
     /// Commands to run before the services, in order. An entry of the preset is met by its `name`.
     pub boot: Option<Vec<At<Boot>>>,
+    /// What `init reload`, SIGHUP and `refresh` make anew, beside what files and boot steps say.
+    pub reload: Option<Reload>,
     /// What `init --migrate` runs.
     pub migrate: Option<At<Migrate>>,
     /// Programs that are kept running. The name is what log lines call it.
@@ -174,6 +176,28 @@ pub struct File {
     /// that is not AWS's own, and for buckets with dots in their names.
     #[cfg_attr(test, schemars(extend("examples" = [true])))]
     pub path_style: Option<bool>,
+    /// How often the source is looked at for a change, give or take a tenth; S3 is asked by ETag. Not given, or
+    /// `"none"`: only `init reload` looks.
+    #[cfg_attr(test, schemars(extend("default" = "none", "examples" = ["5m"])))]
+    pub refresh: Option<At<Maybe<Dur>>>,
+    /// What a change leads to that `refresh` finds: `"reload"` of everything; `"none"`, which only puts the file into its
+    /// place; or a signal to a service after that, such as `{ signal = "HUP", service = "nginx" }` for certificates.
+    #[cfg_attr(test, schemars(extend("default" = "reload")))]
+    pub on_change: Option<OnChange>,
+}
+
+/// What a reload makes anew.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Reload {
+    /// Variables that name what boot steps write and processes read, such as Laravel's caches. Each reload makes a new
+    /// directory in `state-dir` and sets these variables to paths in it, for the boot steps and from then on for every
+    /// process, so that running processes keep the earlier ones. A directory ends in `/`. The first boot sets none of them.
+    #[cfg_attr(test, schemars(extend(
+        "default" = {}, "examples" = [{"APP_CONFIG_CACHE": "config.php", "VIEW_COMPILED_PATH": "views/"}]
+    )))]
+    pub caches: Option<Named<At<String>>>,
 }
 
 /// A command to run before the services.

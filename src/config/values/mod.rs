@@ -2,10 +2,12 @@
 //! text it is printed as.
 
 mod codes;
+mod on_change;
 mod units;
 mod words;
 
 pub use codes::{Codes, show_codes};
+pub use on_change::OnChange;
 pub use units::{Dur, Mode, Sig, Size, show_duration, show_mode, show_size};
 pub use words::{Word, Words, show_word};
 

@@ -22,6 +22,7 @@ fn job(plan: DecryptPlan) -> Job {
         endpoint: None,
         region: None,
         path_style: None,
+        known: None,
     }
 }
 

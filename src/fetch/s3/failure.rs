@@ -19,6 +19,12 @@ pub enum Failure {
     Error(FetchError),
 }
 
+/// The answer to a request with `If-None-Match`: the object is the same.
+pub fn not_modified(error: &SdkError<GetObjectError, HttpResponse>) -> bool {
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    status == Some(304)
+}
+
 /// What was tried, for the words.
 pub struct Tried<'a> {
     pub object: &'a Object,

@@ -48,14 +48,15 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// Gets the whole of `object` before `deadline`, or tells why not.
+/// Gets the whole of `object` before `deadline`, or tells why not. `None`: its ETag is `etag` still.
 pub fn fetch(
     object: &Object,
     job: &Job,
     vars: &Vars,
+    etag: Option<&str>,
     deadline: Instant,
     trace: &mut Trace,
-) -> Result<Content, FetchError> {
+) -> Result<Option<Content>, FetchError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(|error| {
             FetchError::new(
@@ -65,6 +66,7 @@ pub fn fetch(
         })?;
     let result = runtime.block_on(async {
         let mut session = Session::new(object, job, vars, trace)?;
+        session.etag = etag.filter(|etag| !etag.contains('"')).map(str::to_owned);
         session.until(deadline).await
     });
     // Not waited for: a name lookup runs on a thread of its own and may hang longer than the deadline.
@@ -82,6 +84,8 @@ struct Session<'a> {
     http: Http,
     /// "cannot get s3://…".
     what: String,
+    /// Of the object that is there already.
+    etag: Option<String>,
     link: Option<Link>,
 }
 
@@ -124,12 +128,13 @@ impl<'a> Session<'a> {
             settings,
             http,
             what: format!("cannot get {object}"),
+            etag: None,
             link: None,
         })
     }
 
     /// Attempts until one succeeds, one fails for good, or the time is up.
-    async fn until(&mut self, deadline: Instant) -> Result<Content, FetchError> {
+    async fn until(&mut self, deadline: Instant) -> Result<Option<Content>, FetchError> {
         let start = Instant::now();
         let mut last: Option<FetchError> = None;
         loop {
@@ -166,7 +171,7 @@ impl<'a> Session<'a> {
         FetchError { message, ..error }
     }
 
-    async fn attempt(&mut self) -> Result<Content, FetchError> {
+    async fn attempt(&mut self) -> Result<Option<Content>, FetchError> {
         if self.link.is_none() {
             self.link = Some(self.connect().await?);
         }
@@ -178,7 +183,7 @@ impl<'a> Session<'a> {
     }
 
     /// The bucket is in `region`: asks there, once.
-    async fn follow(&mut self, region: String) -> Result<Content, FetchError> {
+    async fn follow(&mut self, region: String) -> Result<Option<Content>, FetchError> {
         let known = self.link.take().filter(|link| !link.moved);
         let Some(known) = known else {
             return Err(FetchError::new(
@@ -239,7 +244,7 @@ impl<'a> Session<'a> {
         Link { client: Client::from_conf(config.build()), credentials, region, host, moved: false }
     }
 
-    async fn get(&mut self) -> Result<Content, Failure> {
+    async fn get(&mut self) -> Result<Option<Content>, Failure> {
         let Some(link) = &self.link else {
             return Err(Failure::Error(FetchError::new(
                 Kind::Internal,
@@ -261,14 +266,22 @@ impl<'a> Session<'a> {
             .get_object()
             .bucket(&self.object.bucket)
             .key(&self.object.key)
-            .set_version_id(self.object.version_id.clone());
+            .set_version_id(self.object.version_id.clone())
+            .set_if_none_match(self.etag.as_ref().map(|etag| format!("\"{etag}\"")));
         let tried = Tried { object: self.object, asked, region: &link.region, who: &who };
-        let mut output = request.send().await.map_err(|error| tried.failure(&error))?;
+        let mut output = match request.send().await {
+            Ok(output) => output,
+            Err(error) if self.etag.is_some() && failure::not_modified(&error) => {
+                self.trace.origin.etag.clone_from(&self.etag);
+                return Ok(None);
+            }
+            Err(error) => return Err(tried.failure(&error)),
+        };
         let length = output.content_length().and_then(|length| u64::try_from(length).ok());
         let body = std::mem::replace(&mut output.body, ByteStream::from_static(b""));
         let content = self.body(body, length, &tried.asked).await.map_err(Failure::Error)?;
         self.note(&output);
-        Ok(content)
+        Ok(Some(content))
     }
 
     /// The whole body, within the cap and never stalling for long.

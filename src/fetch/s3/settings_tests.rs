@@ -23,6 +23,7 @@ fn job() -> Job {
         endpoint: None,
         region: None,
         path_style: None,
+        known: None,
     }
 }
 

@@ -44,8 +44,15 @@ async fn conf(shell: &mut Shell, service: &ServicePlan) -> Told<FpmConf> {
             };
             let keys: Vec<String> = shell.plan.env.keys().chain(service.env.keys()).cloned().collect();
             let keys = keys.iter().map(String::as_str);
-            let place = (service.name.as_str(), shell.plan.state_dir.as_path());
-            render(place, drop_in, &main, &found, keys, |name| env.contains_key(OsStr::new(name)))
+            render(
+                (&service.name, &shell.plan.state_dir),
+                drop_in,
+                &main,
+                &found,
+                keys,
+                |name| env.contains_key(OsStr::new(name)),
+                |_| None,
+            )
         }
         None => format!("[global]\ninclude = {}\n", main.display()),
     };

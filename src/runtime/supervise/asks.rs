@@ -10,6 +10,7 @@ use crate::control::protocol::{Outcome, Reply, Request};
 use crate::control::request::Refusal;
 use crate::control::server::Replies;
 use crate::exit;
+use crate::runtime::reload::Verdict;
 use crate::supervisor::{Event, Id, Target, Verb};
 
 /// The name of everything.
@@ -47,12 +48,12 @@ impl Loop<'_> {
         }
     }
 
-    /// Reloads as SIGHUP does.
+    /// Reloads as SIGHUP does; the answer comes when it has ended.
     async fn reload_asked(&mut self, to: Replies) -> Option<u8> {
-        tracing::info!("reloading the services gracefully: asked to");
-        let ended = self.feed(Event::Reload).await;
-        to.last(done([outcome(ALL, exit::OK, "the services are reloading".to_owned())]));
-        ended
+        let answer = Box::new(move |verdict: &Verdict| {
+            to.last(done([outcome(ALL, verdict.code, verdict.text.clone())]));
+        });
+        self.ask_reload("init reload", Some(answer)).await
     }
 
     async fn ask(&mut self, names: &[String], verb: Verb, to: Replies) -> Option<u8> {

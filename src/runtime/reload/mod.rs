@@ -1,0 +1,393 @@
+//! Reload: configuration, files and boot steps once more, beside what runs, and then in its place.
+//!
+//! Driven by the event loop and never waiting itself: supervision, schedule and stop go on meanwhile. Nothing that runs
+//! sees any of it until all of it has worked; a failure leaves everything as it was.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | what was asked for, when to look for changes, and what became of it |
+//! | `work.rs`, `work/prepare.rs` | one reload, or one look for changes: its children one after the other |
+//! | `stage.rs` | files that wait beside their places |
+//! | `scratch.rs` | the directories of both, and of a generation of caches |
+//! | `merge.rs` | PURE: the new plan in the place of the old one |
+//! | `refresh.rs` | when which file is looked at |
+//!
+//! A *generation* is a directory of caches that the boot steps of one reload wrote. Laravel's `config:cache` and `view:cache`
+//! clear before they write, and opcache does not look again at a file that it has: so each reload writes to paths
+//! of its own.
+
+mod merge;
+mod refresh;
+mod scratch;
+mod stage;
+mod work;
+
+pub use merge::Merged;
+
+use super::children::{Gone, Who};
+use super::clock;
+use super::failure::Failure;
+use super::shell::Shell;
+use crate::config::plan::{OnChange, Plan, Signal};
+use crate::control::protocol::Phase;
+use crate::exit;
+use crate::supervisor::Mono;
+use refresh::Refresh;
+use scratch::Scratch;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+use work::{Next, Work};
+
+/// Where generations live, in the state directory.
+const GENERATIONS: &str = ".generations";
+
+/// What processes of an earlier generation may take beyond the stop budget before it is looked whether they are gone.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// How a reload ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// 0, or why not: one of [`crate::exit`].
+    pub code: u8,
+    pub text: String,
+}
+
+/// Who wants a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Somebody; such as `HUP`.
+    Asked(String),
+    /// A look found that these files have changed.
+    Changed(String),
+}
+
+/// Is told how the reload ended.
+pub type Answer = Box<dyn FnOnce(&Verdict)>;
+
+/// What the event loop must do next.
+pub enum Change {
+    /// Supervise this plan from now on. Files are in their places, and the environment of children is new.
+    Plan(Box<Merged>),
+    /// Send these signals to these services.
+    Signals(Vec<(String, Signal)>),
+}
+
+/// Caches that processes may still use.
+struct Old {
+    generation: Scratch,
+    /// Processes that started before use it.
+    until: Mono,
+    look: Mono,
+}
+
+/// All reloads of a container.
+pub struct Reloads {
+    work: Option<Work>,
+    answers: Vec<Answer>,
+    /// The one that follows the one that runs.
+    queued: Option<(Why, Vec<Answer>)>,
+    refresh: Refresh,
+    /// Why the last reload that nobody asked for failed.
+    complaint: Option<String>,
+    /// Counts the names of generations.
+    number: u32,
+    generation: Option<Scratch>,
+    old: Vec<Old>,
+    /// Variables that PHP-FPM's drop-in spells out, since its master may run with other values.
+    literals: BTreeSet<String>,
+    first: Rc<Plan>,
+}
+
+impl Reloads {
+    /// For what has been booted with the shell's plan.
+    pub fn new(shell: &Shell) -> Self {
+        Self {
+            work: None,
+            answers: Vec::new(),
+            queued: None,
+            refresh: Refresh::new(&shell.plan, clock::now()),
+            complaint: None,
+            number: 0,
+            generation: None,
+            old: Vec::new(),
+            literals: BTreeSet::new(),
+            first: Rc::clone(&shell.plan),
+        }
+    }
+
+    /// When [`Reloads::due`] must be called.
+    pub fn deadline(&self) -> Option<Mono> {
+        let work = match &self.work {
+            Some(work) => work.deadline(),
+            None => self.refresh.deadline(),
+        };
+        self.old.iter().map(|old| old.look).chain(work).min()
+    }
+
+    /// Somebody wants a reload. While one runs, all further requests become one that follows.
+    pub fn ask(&mut self, shell: &mut Shell, why: Why, answer: Option<Answer>) -> Option<Change> {
+        if self.work.is_some() {
+            tracing::info!("a reload is under way: another one follows");
+            let (_, answers) = self.queued.get_or_insert((why, Vec::new()));
+            answers.extend(answer);
+            return None;
+        }
+        self.answers.extend(answer);
+        self.begin(shell, why)
+    }
+
+    fn begin(&mut self, shell: &mut Shell, why: Why) -> Option<Change> {
+        match &why {
+            Why::Asked(who) => tracing::info!("{who}: reloading"),
+            Why::Changed(what) => tracing::info!("{what} changed: reloading"),
+        }
+        shell.board.enter(Phase::Reloading);
+        match Work::reload(shell, why, &mut self.number) {
+            Ok(work) => self.work = Some(work),
+            Err((why, failure)) => return self.failed(shell, &why, &failure),
+        }
+        self.go_on(shell)
+    }
+
+    /// A child of a reload has ended.
+    pub fn gone(&mut self, shell: &mut Shell, gone: &Gone) -> Option<Change> {
+        if gone.who != Who::Step {
+            return None;
+        }
+        let work = self.work.as_mut()?;
+        if work.is_killed() {
+            if work.pid() == Some(gone.pid) {
+                self.work = None;
+            }
+            return None;
+        }
+        match work.gone(gone)? {
+            Ok(()) => self.go_on(shell),
+            Err(failure) => self.fail(shell, &failure),
+        }
+    }
+
+    /// The deadline has passed.
+    pub fn due(&mut self, shell: &mut Shell) -> Option<Change> {
+        let now = clock::now();
+        self.forget_old(shell, now);
+        let Some(work) = &mut self.work else {
+            let files = self.refresh.due(now);
+            if files.is_empty() {
+                return None;
+            }
+            tracing::debug!(
+                "looking whether {} changed",
+                work::list(files.iter().map(|file| file.path.as_path()))
+            );
+            self.work = Some(Work::look(shell, files));
+            return self.go_on(shell);
+        };
+        match work.due(now) {
+            Some(failure) => self.fail(shell, &failure),
+            None => None,
+        }
+    }
+
+    fn go_on(&mut self, shell: &mut Shell) -> Option<Change> {
+        loop {
+            match self.work.as_mut()?.next(shell, &mut self.literals, &self.first) {
+                Ok(Next::Wait) => return None,
+                Ok(Next::Again) => {}
+                Ok(Next::Done) => break,
+                Err(failure) => return self.fail(shell, &failure),
+            }
+        }
+        let work = self.work.take()?;
+        if work.is_look() { self.looked(shell, work) } else { self.commit(shell, work) }
+    }
+
+    /// What the files that were looked at lead to.
+    fn looked(&mut self, shell: &mut Shell, work: Work) -> Option<Change> {
+        let changed: Vec<_> = work.changed_files();
+        self.complaint = if changed.is_empty() { None } else { self.complaint.take() };
+        let reload = changed.iter().filter(|file| file.on_change == OnChange::Reload);
+        let reload = work::list(reload.map(|file| file.path.as_path()));
+        if !reload.is_empty() {
+            // Everything is fetched once more, under one roof.
+            drop(work);
+            return self.begin(shell, Why::Changed(reload));
+        }
+        let text = work::list(changed.iter().map(|file| file.path.as_path()));
+        if changed.is_empty() {
+            return self.follow(shell);
+        }
+        let signals: Vec<(String, Signal)> = changed
+            .iter()
+            .filter_map(|file| match &file.on_change {
+                OnChange::Signal { signal, service } => Some((service.clone(), *signal)),
+                OnChange::Reload | OnChange::Nothing => None,
+            })
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        match work.into_stage().commit() {
+            Ok(origins) => shell.origins.extend(origins),
+            Err(failure) => return self.complain(shell, &failure),
+        }
+        self.complaint = None;
+        tracing::info!("{text} changed: placed");
+        // What was asked for meanwhile comes after the signals.
+        Some(Change::Signals(signals))
+    }
+
+    /// Puts what was made into the place of what is.
+    fn commit(&mut self, shell: &mut Shell, mut work: Work) -> Option<Change> {
+        let why = work.why();
+        let summary = work.summary();
+        let caches: BTreeSet<String> =
+            [&shell.plan, &work.plan].iter().flat_map(|plan| plan.reload.caches.keys().cloned()).collect();
+        let mut generation = work.generation.take();
+        let merged = merge::merge(&shell.plan, (*work.plan).clone(), &caches);
+        let began = work.began;
+        let environment = work.environment();
+        match work.into_stage().commit() {
+            Ok(origins) => shell.origins.extend(origins),
+            Err(failure) => return self.failed(shell, &why, &failure),
+        }
+        let now = clock::now();
+        if let Some(generation) = &mut generation {
+            generation.keep();
+        }
+        if let Some(generation) = std::mem::replace(&mut self.generation, generation) {
+            let look = now.after(shell.plan.stop_timeout.saturating_add(MARGIN));
+            self.old.push(Old { generation, until: now, look });
+        }
+        shell.environment = environment;
+        shell.plan = Rc::new(merged.plan.clone());
+        self.refresh.follow(&shell.plan, now);
+        self.complaint = None;
+        let names: Vec<&str> = (0..=u16::MAX)
+            .zip(&merged.plan.services)
+            .filter(|(index, _)| !merged.retired.contains(index))
+            .map(|(_, service)| service.name.as_str())
+            .collect();
+        let took = crate::supervisor::words::Words(now.since(began));
+        let reloading = match names.as_slice() {
+            [] => String::new(),
+            [one] => format!(", {one} reloads"),
+            [rest @ .., last] => format!(", {} and {last} reload", rest.join(", ")),
+        };
+        let text = format!("reloaded in {took}: {summary}{reloading}");
+        tracing::info!("{text}");
+        self.tell(shell, &Verdict { code: exit::OK, text });
+        Some(Change::Plan(Box::new(merged)))
+    }
+
+    fn fail(&mut self, shell: &mut Shell, failure: &Failure) -> Option<Change> {
+        let work = self.work.take()?;
+        if work.is_look() {
+            drop(work);
+            return self.complain(shell, failure);
+        }
+        let why = work.why();
+        drop(work);
+        self.failed(shell, &why, failure)
+    }
+
+    /// A look failed: told once, until the reason is another.
+    fn complain(&mut self, shell: &mut Shell, failure: &Failure) -> Option<Change> {
+        if self.complaint.as_ref() == Some(&failure.text) {
+            tracing::debug!("{}", failure.text);
+        } else {
+            tracing::warn!("cannot refresh: {}; everything stays as it was", failure.text);
+            failure.hints.iter().for_each(|hint| tracing::warn!("{hint}"));
+            self.complaint = Some(failure.text.clone());
+        }
+        self.follow(shell)
+    }
+
+    fn failed(&mut self, shell: &mut Shell, why: &Why, failure: &Failure) -> Option<Change> {
+        let text = format!("reload failed: {}; everything stays as it was", failure.text);
+        let known = matches!(why, Why::Changed(_)) && self.complaint.as_ref() == Some(&failure.text);
+        if known {
+            tracing::debug!("{text}");
+        } else {
+            tracing::error!("{text}");
+            failure.hints.iter().for_each(|hint| tracing::error!("{hint}"));
+        }
+        self.complaint = Some(failure.text.clone());
+        self.tell(shell, &Verdict { code: failure.code, text });
+        self.follow(shell)
+    }
+
+    fn tell(&mut self, shell: &Shell, verdict: &Verdict) {
+        if shell.board.phase() == Phase::Reloading {
+            shell.board.enter(Phase::Running);
+        }
+        shell.board.reloaded(verdict.clone());
+        self.answers.drain(..).for_each(|answer| answer(verdict));
+    }
+
+    /// Begins what was asked for meanwhile. The event loop calls it once it has made a [`Change`].
+    pub fn follow(&mut self, shell: &mut Shell) -> Option<Change> {
+        if self.work.is_some() {
+            return None;
+        }
+        let (why, answers) = self.queued.take()?;
+        self.answers.extend(answers);
+        self.begin(shell, why)
+    }
+
+    /// The container stops: what a reload has started is killed, for nothing of it counts any more.
+    pub fn stop(&mut self, shell: &Shell) {
+        self.refresh.clear();
+        self.queued = None;
+        if let Some(work) = &mut self.work
+            && work.kill()
+        {
+            tracing::info!("the reload ends here: the container stops");
+            let text = "reload failed: the container stops; everything stays as it was".to_owned();
+            let verdict = Verdict { code: exit::of_signal(Signal::TERM.number()), text };
+            self.answers.drain(..).for_each(|answer| answer(&verdict));
+            shell.board.reloaded(verdict);
+        }
+    }
+
+    /// The loop has ended: waits until what was killed is gone, and leaves nothing half made.
+    pub async fn finish(&mut self, shell: &mut Shell) {
+        if let Some(work) = self.work.take()
+            && let Some(pid) = work.pid()
+        {
+            shell.kill_step(pid).await;
+        }
+    }
+
+    /// Removes the generations that no process uses any more.
+    fn forget_old(&mut self, shell: &Shell, now: Mono) {
+        let plan = &shell.plan;
+        // A master that reloads by a signal has replaced its workers by now; its own start tells nothing.
+        let reloads = |unit: u16| {
+            plan.services.get(usize::from(unit)).is_some_and(|service| service.reload_signal.is_some())
+        };
+        for old in std::mem::take(&mut self.old) {
+            if old.look > now {
+                self.old.push(old);
+            } else if shell.children.any_older(old.until, reloads) {
+                let look = now.after(plan.stop_timeout.saturating_add(MARGIN));
+                self.old.push(Old { look, ..old });
+            } else {
+                tracing::debug!("removing {}", old.generation.path().display());
+                old.generation.remove_later();
+            }
+        }
+    }
+}
+
+/// Removes what a killed init left. For the boot, before it fetches anything.
+pub fn sweep(plan: &Plan) {
+    stage::sweep(plan);
+    scratch::sweep(&plan.state_dir.join(GENERATIONS), "");
+}
+
+/// The directory of a path, as a text in an environment.
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,237 @@
+//! Files that wait beside their places, and how they get into them: all, or none.
+//!
+//! Beside, in a directory of the same file system, so that each step is a rename(2).
+
+use super::scratch::{self, Scratch};
+use crate::config::plan::{Env, Plan};
+use crate::exit;
+use crate::fetch::place::{Target, place};
+use crate::runtime::failure::Failure;
+use crate::runtime::shell::{Origin, Shell};
+use crate::sys::users::Identity;
+use crate::sys::words;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+const PREFIX: &str = ".init-reload-";
+/// What an earlier file is kept as until all are in their places.
+const EARLIER: &str = ".earlier-";
+
+/// A file that waits.
+struct Waiting {
+    staged: PathBuf,
+    path: PathBuf,
+    /// Where it was fetched from; `None`: init wrote it.
+    origin: Option<Origin>,
+}
+
+/// All that waits, by the directory that it is for.
+#[derive(Default)]
+pub struct Stage {
+    directories: BTreeMap<PathBuf, Scratch>,
+    waiting: Vec<Waiting>,
+    number: u32,
+}
+
+impl Stage {
+    /// Where the file that is meant for `path` waits.
+    ///
+    /// # Errors
+    /// There is no directory for it.
+    pub fn place_of(&mut self, shell: &mut Shell, path: &Path) -> Result<PathBuf, Failure> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            let text = format!("cannot place a file at {}: it is not an absolute path", path.display());
+            return Err(Failure::new(exit::CONFIG, text));
+        };
+        if let Some(directory) = self.directories.get(parent) {
+            return Ok(directory.path().join(name));
+        }
+        let owner = shell.identity(None).ok().flatten();
+        let owner = owner.map(|app| Identity { uid: shell.own_uid, ..app });
+        let directory = Scratch::make(parent, PREFIX, &mut self.number, owner.as_ref())?;
+        let staged = directory.path().join(name);
+        self.directories.insert(parent.to_owned(), directory);
+        Ok(staged)
+    }
+
+    /// The file for `path` has come.
+    pub fn wait(&mut self, staged: PathBuf, path: PathBuf, origin: Option<Origin>) {
+        self.waiting.push(Waiting { staged, path, origin });
+    }
+
+    /// Writes a file of init's own, unless it is there already; where it waits.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(
+        &mut self,
+        shell: &mut Shell,
+        text: &str,
+        target: &Target,
+    ) -> Result<Option<PathBuf>, Failure> {
+        if fs::read(&target.path).is_ok_and(|now| now == text.as_bytes()) {
+            return Ok(None);
+        }
+        let staged = self.place_of(shell, &target.path)?;
+        let path = target.path.clone();
+        let target = Target { path: staged.clone(), ..target.clone() };
+        place(text.as_bytes(), &target)
+            .map_err(|error| Failure::new(exit::CANT_CREATE, error.to_string()))?;
+        self.wait(staged.clone(), path, None);
+        Ok(Some(staged))
+    }
+
+    /// The file of `path` as it will be.
+    pub fn now(&self, path: &Path) -> PathBuf {
+        self.waiting.iter().find(|file| file.path == path).map_or(path, |file| &file.staged).to_owned()
+    }
+
+    /// Files that were fetched and will be new.
+    pub fn fetched(&self) -> impl Iterator<Item = (&Path, &Origin)> {
+        self.waiting.iter().filter_map(|file| Some((file.path.as_path(), file.origin.as_ref()?)))
+    }
+
+    /// Puts beside the files that wait those of the plan that have not changed: a directory is read as a whole.
+    pub fn complete(&self, plan: &Plan) {
+        for file in &plan.files {
+            let Some((parent, name)) = file.path.parent().zip(file.path.file_name()) else { continue };
+            let Some(directory) = self.directories.get(parent) else { continue };
+            let staged = directory.path().join(name);
+            if !staged.exists()
+                && let Err(error) = fs::hard_link(&file.path, &staged).or_else(|_| copy(&file.path, &staged))
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!("cannot put {} beside what is new: {}", file.path.display(), words(&error));
+            }
+        }
+    }
+
+    /// Points the values that are a directory of files which wait at where they wait: `APP_ENV_PATH`.
+    pub fn redirect(&self, env: &mut Env) {
+        for value in env.values_mut() {
+            let directory = self.directories.iter().find(|(parent, _)| Path::new(value.as_str()) == **parent);
+            if let Some((parent, directory)) = directory
+                && self.waiting.iter().any(|file| file.path.parent() == Some(parent))
+            {
+                *value = directory.path().display().to_string();
+            }
+        }
+    }
+
+    /// Puts every file into its place; the origins of those that were fetched.
+    ///
+    /// # Errors
+    /// One could not be placed; every place has its earlier file again.
+    pub fn commit(self) -> Result<Vec<(PathBuf, Origin)>, Failure> {
+        for (done, file) in self.waiting.iter().enumerate() {
+            if let Err(error) = file.enter() {
+                for earlier in self.waiting.iter().take(done) {
+                    earlier.leave();
+                }
+                let text = format!("cannot place {}: {}", file.path.display(), words(&error));
+                return Err(Failure::new(exit::CANT_CREATE, text));
+            }
+        }
+        Ok(self.waiting.into_iter().filter_map(|file| Some((file.path, file.origin?))).collect())
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    fs::copy(from, to)?;
+    let meta = fs::metadata(from)?;
+    chown(to, Some(meta.uid()), Some(meta.gid()))
+}
+
+impl Waiting {
+    fn earlier(&self) -> PathBuf {
+        let name = self.staged.file_name().unwrap_or_default().to_string_lossy();
+        self.staged.with_file_name(format!("{EARLIER}{name}"))
+    }
+
+    fn enter(&self) -> io::Result<()> {
+        // The earlier one stays in its place until the new one has it: no reader finds nothing.
+        match fs::hard_link(&self.path, self.earlier()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // A file system without hard links.
+            Err(_) => copy(&self.path, &self.earlier())?,
+        }
+        fs::rename(&self.staged, &self.path)
+    }
+
+    fn leave(&self) {
+        let earlier = self.earlier();
+        let outcome =
+            if earlier.exists() { fs::rename(&earlier, &self.path) } else { fs::remove_file(&self.path) };
+        if let Err(error) = outcome {
+            tracing::error!("cannot put the earlier {} back: {}", self.path.display(), words(&error));
+        }
+    }
+}
+
+/// Removes what a killed init left beside the files of the plan.
+pub fn sweep(plan: &Plan) {
+    let parents = plan.files.iter().filter_map(|file| file.path.parent());
+    let mut directories: Vec<&Path> = parents.chain([plan.state_dir.as_path()]).collect();
+    directories.sort();
+    directories.dedup();
+    directories.into_iter().for_each(|directory| scratch::sweep(directory, PREFIX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(dir: &Path, names: &[&str]) -> Stage {
+        let mut stage = Stage::default();
+        let scratch = Scratch::make(dir, PREFIX, &mut stage.number, None).unwrap();
+        for name in names {
+            let staged = scratch.path().join(name);
+            fs::write(&staged, "new").unwrap();
+            stage.wait(staged, dir.join(name), Some(Origin { source: (*name).to_owned(), etag: None }));
+        }
+        stage.directories.insert(dir.to_owned(), scratch);
+        stage
+    }
+
+    #[test]
+    fn all_get_into_their_places_and_nothing_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), "old").unwrap();
+        assert_eq!(stage(dir.path(), &["a", "b"]).commit().unwrap().len(), 2);
+        assert_eq!(fs::read_to_string(dir.path().join("a")).unwrap(), "new");
+        assert_eq!(fs::read_to_string(dir.path().join("b")).unwrap(), "new");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn when_one_cannot_be_placed_the_earlier_ones_are_put_back() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), "old").unwrap();
+        fs::create_dir_all(dir.path().join("c/x")).unwrap();
+        let failure = stage(dir.path(), &["a", "b", "c"]).commit().unwrap_err();
+        assert_eq!(failure.code, exit::CANT_CREATE);
+        assert_eq!(fs::read_to_string(dir.path().join("a")).unwrap(), "old");
+        assert!(!dir.path().join("b").exists());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_directory_is_read_as_a_whole_while_its_files_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = stage(dir.path(), &[".env"]);
+        let staged = stage.directories.values().next().unwrap().path().to_owned();
+        let text = dir.path().display().to_string();
+        let mut env = Env::from([("P".to_owned(), text.clone()), ("Q".to_owned(), format!("{text}/x"))]);
+        stage.redirect(&mut env);
+        assert_eq!(
+            (env["P"].as_str(), env["Q"].as_str()),
+            (staged.to_str().unwrap(), format!("{text}/x").as_str())
+        );
+        assert_eq!(stage.now(&dir.path().join(".env")), staged.join(".env"));
+        assert_eq!(stage.now(&dir.path().join("other")), dir.path().join("other"));
+    }
+}

@@ -1,0 +1,323 @@
+//! One reload, or one look for changes: its children one after the other, and what they have made so far.
+
+mod prepare;
+
+use super::stage::Stage;
+use super::{Scratch, Why, text};
+use crate::config::plan::{FilePlan, Plan, Signal, StepPlan};
+use crate::exit;
+use crate::fetch::Outcome;
+use crate::fetch::job::Known;
+use crate::runtime::boot::End;
+use crate::runtime::children::Gone;
+use crate::runtime::env::Environment;
+use crate::runtime::failure::Failure;
+use crate::runtime::fetching::Fetching;
+use crate::runtime::shell::Shell;
+use crate::runtime::stepping::Stepping;
+use crate::runtime::{Mode, clock, preflight, step};
+use crate::supervisor::Mono;
+use crate::supervisor::words::counted;
+use crate::sys::{Pid, group};
+use std::collections::{BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What comes next.
+pub enum Next {
+    /// A child runs.
+    Wait,
+    /// Ask again.
+    Again,
+    Done,
+}
+
+enum Job {
+    Fetch(Box<Fetch>),
+    Step(Stepping),
+}
+
+struct Fetch {
+    file: FilePlan,
+    staged: PathBuf,
+    fetching: Fetching,
+}
+
+/// How far a child that took too long was told to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Term,
+    Kill,
+}
+
+struct Running {
+    pid: Pid,
+    deadline: Mono,
+    told: Told,
+    job: Job,
+}
+
+/// What goes on.
+pub struct Work {
+    /// `None`: it is a look for changes.
+    why: Option<Why>,
+    pub began: Mono,
+    /// The plan to be.
+    pub plan: Rc<Plan>,
+    pub generation: Option<Scratch>,
+    /// Of its children.
+    environment: Environment,
+    stage: Stage,
+    changed: Vec<FilePlan>,
+    running: Option<Running>,
+    fetches: VecDeque<FilePlan>,
+    steps: VecDeque<StepPlan>,
+    prepared: bool,
+    killed: bool,
+}
+
+impl Work {
+    /// Reads the configuration again and looks whether it could run here.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn reload(shell: &mut Shell, why: Why, number: &mut u32) -> Result<Self, (Why, Failure)> {
+        let mut plan = match prepare::read(shell) {
+            Ok(plan) => plan,
+            Err(failure) => return Err((why, failure)),
+        };
+        prepare::keep_fixed(&shell.plan, &mut plan);
+        let environment = Environment::of_plan(&plan, &plan.env);
+        let mut work = Self::new(Some(why), Rc::new(plan), environment);
+        work.swap(shell);
+        let made = preflight::preflight(shell, &Mode::Supervise)
+            .map_err(|end| match end {
+                End::Failed(code) => Failure::new(code, "this configuration cannot run here, as told above"),
+                End::Stopped(signal) => Failure::new(exit::of_signal(signal.number()), "stopped"),
+            })
+            .and_then(|()| prepare::generation(shell, number));
+        work.swap(shell);
+        match made {
+            Ok(generation) => {
+                work.generation = generation;
+                work.fetches = work.plan.files.iter().cloned().collect();
+                Ok(work)
+            }
+            Err(failure) => Err((work.why(), failure)),
+        }
+    }
+
+    /// Looks whether these files have changed.
+    pub fn look(shell: &Shell, files: Vec<FilePlan>) -> Self {
+        let plan = Rc::clone(&shell.plan);
+        Self { fetches: files.into(), ..Self::new(None, plan, shell.environment.clone()) }
+    }
+
+    fn new(why: Option<Why>, plan: Rc<Plan>, environment: Environment) -> Self {
+        Self {
+            why,
+            began: clock::now(),
+            plan,
+            generation: None,
+            environment,
+            stage: Stage::default(),
+            changed: Vec::new(),
+            running: None,
+            fetches: VecDeque::new(),
+            steps: VecDeque::new(),
+            prepared: false,
+            killed: false,
+        }
+    }
+
+    pub fn is_look(&self) -> bool {
+        self.why.is_none()
+    }
+
+    pub fn why(&self) -> Why {
+        self.why.clone().unwrap_or_else(|| Why::Asked("refresh".to_owned()))
+    }
+
+    pub fn is_killed(&self) -> bool {
+        self.killed
+    }
+
+    pub fn pid(&self) -> Option<Pid> {
+        self.running.as_ref().map(|running| running.pid)
+    }
+
+    pub fn deadline(&self) -> Option<Mono> {
+        self.running.as_ref().map(|running| running.deadline)
+    }
+
+    /// The files that are new.
+    pub fn changed_files(&self) -> Vec<FilePlan> {
+        self.changed.clone()
+    }
+
+    pub fn into_stage(self) -> Stage {
+        self.stage
+    }
+
+    /// `.env changed (etag 0a1b), 2 boot steps`.
+    pub fn summary(&self) -> String {
+        let mut parts: Vec<String> = self
+            .stage
+            .fetched()
+            .map(|(path, origin)| {
+                let etag = origin.etag.as_ref().map_or(String::new(), |etag| format!(" (etag {etag})"));
+                format!("{} changed{etag}", name(path))
+            })
+            .collect();
+        if parts.is_empty() {
+            parts.push("no file changed".to_owned());
+        }
+        if !self.plan.boot.is_empty() {
+            parts.push(counted(self.plan.boot.len(), "boot step", "boot steps"));
+        }
+        parts.join(", ")
+    }
+
+    /// What children get once all is in its place.
+    pub fn environment(&self) -> Environment {
+        Environment::of_plan(&self.plan, &self.plan.env)
+    }
+
+    /// The shell gets the plan and the environment to be for a moment, in which nothing is waited for, and back again.
+    fn swap(&mut self, shell: &mut Shell) {
+        std::mem::swap(&mut shell.plan, &mut self.plan);
+        std::mem::swap(&mut shell.environment, &mut self.environment);
+    }
+
+    /// Starts the next child, where there is one more.
+    ///
+    /// # Errors
+    /// It cannot go on.
+    pub fn next(
+        &mut self,
+        shell: &mut Shell,
+        literals: &mut BTreeSet<String>,
+        first: &Plan,
+    ) -> Result<Next, Failure> {
+        if self.killed || self.running.is_some() {
+            return Ok(Next::Wait);
+        }
+        if let Some(file) = self.fetches.pop_front() {
+            return self.fetch(shell, file).map(|()| Next::Wait);
+        }
+        if self.is_look() {
+            return Ok(Next::Done);
+        }
+        if !std::mem::replace(&mut self.prepared, true) {
+            return self.prepare(shell, literals, first).map(|()| Next::Again);
+        }
+        let Some(step) = self.steps.pop_front() else { return Ok(Next::Done) };
+        self.swap(shell);
+        let stepping = Stepping::start(shell, &step, false);
+        self.swap(shell);
+        let stepping = stepping?;
+        self.run(stepping.pid, stepping.limit, Job::Step(stepping));
+        Ok(Next::Wait)
+    }
+
+    fn run(&mut self, pid: Pid, limit: Duration, job: Job) {
+        let deadline = clock::now().after(limit);
+        self.running = Some(Running { pid, deadline, told: Told::Nothing, job });
+    }
+
+    fn fetch(&mut self, shell: &mut Shell, file: FilePlan) -> Result<(), Failure> {
+        // With another owner or mode it is another file.
+        let before = shell.plan.files.iter().find(|before| before.path == file.path);
+        let same = before.is_some_and(|before| (before.mode, &before.owner) == (file.mode, &file.owner));
+        let origin = shell.origins.get(&file.path).filter(|origin| origin.source == file.source);
+        // What was decrypted otherwise is other content of the same object.
+        let decrypted = before.is_some_and(|before| before.decrypt == file.decrypt);
+        let etag = origin.filter(|_| decrypted).and_then(|origin| origin.etag.clone());
+        let known = same.then(|| Known { path: file.path.clone(), etag });
+        self.swap(shell);
+        let started = self.stage.place_of(shell, &file.path).and_then(|staged| {
+            let waiting = FilePlan { path: staged.clone(), ..file.clone() };
+            Fetching::start(shell, &waiting, known).map(|fetching| (staged, fetching))
+        });
+        self.swap(shell);
+        let (staged, fetching) = started?;
+        self.run(fetching.pid, fetching.limit, Job::Fetch(Box::new(Fetch { file, staged, fetching })));
+        Ok(())
+    }
+
+    /// A child ended; `None`: none of these.
+    pub fn gone(&mut self, gone: &Gone) -> Option<Result<(), Failure>> {
+        let running = self.running.take_if(|running| running.pid == gone.pid)?;
+        if running.told != Told::Nothing {
+            // What it has started and not waited for.
+            step::report(group::signal_group(running.pid, Signal::KILL));
+            return Some(Err(running.timed_out()));
+        }
+        match running.job {
+            Job::Step(stepping) => Some(stepping.done(gone)),
+            Job::Fetch(fetch) => {
+                let Fetch { file, staged, fetching } = *fetch;
+                Some(fetching.done(gone).map(|fetched| {
+                    tracing::debug!("{}", fetched.text);
+                    if fetched.outcome == Outcome::Placed {
+                        self.stage.wait(staged, file.path.clone(), Some(fetched.origin));
+                        self.changed.push(file);
+                    }
+                }))
+            }
+        }
+    }
+
+    /// The deadline of the child passed: TERM, then KILL. The failure, when it does not even end then.
+    pub fn due(&mut self, now: Mono) -> Option<Failure> {
+        let running = self.running.as_mut().filter(|running| running.deadline <= now)?;
+        let (signal, time) = match running.told {
+            Told::Nothing => (Signal::TERM, step::GRACE.min(self.plan.stop_timeout / 2)),
+            Told::Term => (Signal::KILL, step::AFTER_KILL),
+            Told::Kill => {
+                tracing::error!(
+                    "pid {} is still alive {} after SIGKILL: it waits in the kernel, often for a file system such as EFS or \
+                     NFS; going on without waiting for it",
+                    running.pid,
+                    crate::supervisor::words::Words(step::AFTER_KILL)
+                );
+                return self.running.take().map(|running| running.timed_out());
+            }
+        };
+        running.told = if signal == Signal::TERM { Told::Term } else { Told::Kill };
+        running.deadline = now.after(time);
+        step::report(group::signal_group_of_child(running.pid, signal));
+        None
+    }
+
+    /// Kills what runs; `false`: that was done already.
+    pub fn kill(&mut self) -> bool {
+        if std::mem::replace(&mut self.killed, true) {
+            return false;
+        }
+        if let Some(running) = &self.running {
+            step::report(group::signal_group_of_child(running.pid, Signal::KILL));
+        }
+        true
+    }
+}
+
+impl Running {
+    fn timed_out(&self) -> Failure {
+        match &self.job {
+            Job::Fetch(fetch) => fetch.fetching.timed_out(),
+            Job::Step(stepping) => stepping.timed_out(),
+        }
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map_or_else(|| text(path), |name| name.to_string_lossy().into_owned())
+}
+
+/// The names of files, for a sentence.
+pub fn list<'a>(paths: impl Iterator<Item = &'a Path>) -> String {
+    paths.map(name).collect::<Vec<_>>().join(", ")
+}
