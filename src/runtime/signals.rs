@@ -1,7 +1,7 @@
 //! Signals as a stream, and what each of them means to init.
 
 use crate::config::plan::Signal;
-use crate::sys::tty;
+use crate::sys::{group, tty};
 use futures_util::StreamExt;
 use std::io;
 
@@ -15,8 +15,7 @@ const STOP: &[Signal] = &[Signal::TERM, Signal::INT, Signal::QUIT, Signal::WINCH
 fn forwarded() -> impl Iterator<Item = i32> {
     (1..=31)
         .filter(|number| ![4, 5, 6, 7, 8, 9, 11, 13, 17, 19, 21, 22, 31].contains(number))
-        // 32 and 33 belong to the C library's threads.
-        .chain(34..=64)
+        .chain(group::real_time_signals())
 }
 
 /// The stream of signals that reached init.

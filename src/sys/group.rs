@@ -8,6 +8,13 @@
 use super::{Pid, check};
 use crate::config::plan::Signal;
 use std::io;
+use std::ops::RangeInclusive;
+
+/// The real-time signals that a process may catch. The first ones belong to the C library's threads: two of them with
+/// glibc, three with musl, which refuses a handler for them.
+pub fn real_time_signals() -> RangeInclusive<i32> {
+    libc::SIGRTMIN()..=libc::SIGRTMAX()
+}
 
 /// What became of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
