@@ -283,6 +283,32 @@ pub struct ReadyPlan {
     pub deadline: Duration,
     /// So many attempts in a row must succeed; at least 1.
     pub successes: u32,
+    /// What is compiled before it counts as ready; with [`ProbePlan::FastCgi`] alone.
+    pub warm_up: Option<WarmUpPlan>,
+}
+
+impl ReadyPlan {
+    /// What a warm-up may take over its budget: a file that is being compiled when the time is up is finished.
+    pub const WARM_UP_SLACK: Duration = Duration::from_secs(5);
+
+    /// From the start to readiness, at the most.
+    pub fn within(&self) -> Duration {
+        let warm_up = self.warm_up.as_ref().map(|plan| plan.budget.saturating_add(Self::WARM_UP_SLACK));
+        self.deadline.saturating_add(warm_up.unwrap_or_default())
+    }
+}
+
+/// Files that are compiled into the opcache of a PHP-FPM that has started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WarmUpPlan {
+    /// Files, and directories whose `.php` files are meant.
+    pub paths: Vec<PathBuf>,
+    pub exclude: Vec<PathBuf>,
+    pub budget: Duration,
+    /// So many requests share the files; at least 1.
+    pub parallel: u16,
+    /// Where the script that does it is put.
+    pub script: PathBuf,
 }
 
 /// How a service that is RUNNING tells that it still works.

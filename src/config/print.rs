@@ -14,12 +14,12 @@ use super::expand::is_plain_reference;
 use super::plan::{
     Backoff, ControlPlan, CronPlan, DecryptPlan, Derivation, EcsPlan, Env, FilePlan, FpmPlan, GiveUp,
     HealthPlan, KeySource, LivePlan, LogPlan, MigratePlan, OnChange, Plan, ProbePlan, ReadyPlan, Secret,
-    ServicePlan, Signal, StepPlan,
+    ServicePlan, Signal, StepPlan, WarmUpPlan,
 };
 use super::secret::looks_secret;
 use super::values::{show_codes, show_duration, show_mode, show_size, show_word};
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Prints `plan` as [`super::resolve::as_written`] gives it, with the lock code of the resolved plan.
@@ -289,6 +289,9 @@ fn service(out: &mut Out, service: &ServicePlan) {
     out.text("resume-signal", &signal(service.resume_signal));
     if let Some(ready) = &service.ready {
         out.line("ready", self::ready(ready));
+        if let Some(plan) = &ready.warm_up {
+            out.line("warm-up", warm_up(plan));
+        }
     }
     if let Some(live) = &service.live {
         out.line("live", self::live(live));
@@ -345,6 +348,20 @@ fn ready(ready: &ReadyPlan) -> String {
         text(&show_duration(ready.timeout)),
         ready.successes,
         text(&show_duration(ready.deadline)),
+    )
+}
+
+fn warm_up(plan: &WarmUpPlan) -> String {
+    let list = |paths: &[PathBuf]| {
+        let paths: Vec<String> = paths.iter().map(|path| text(&path.display().to_string())).collect();
+        paths.join(", ")
+    };
+    format!(
+        "{{ paths = [{}], exclude = [{}], budget = {}, parallel = {} }}",
+        list(&plan.paths),
+        list(&plan.exclude),
+        text(&show_duration(plan.budget)),
+        plan.parallel,
     )
 }
 

@@ -13,6 +13,7 @@ mod client;
 pub mod fastcgi;
 mod http;
 pub mod notify;
+pub mod warm_up;
 
 pub use address::{Address, AddressError};
 pub use client::{ask, ping};

@@ -4,6 +4,7 @@ use super::fpm;
 use super::shell::Shell;
 use crate::config::plan::{Plan, ProbePlan, ServicePlan};
 use crate::fetch::place::{Target, place};
+use crate::probe::warm_up::SCRIPT;
 use crate::supervisor::words::Words;
 use crate::sys::files;
 use std::ffi::OsStr;
@@ -51,6 +52,7 @@ impl DropIn {
 /// Writes the drop-ins and points their services at them. What cannot be written is told and left out: the image's own
 /// configuration still works.
 pub fn prepare(shell: &mut Shell, plan: &mut Plan) {
+    place_warm_ups(plan);
     for drop_in in render(shell, plan, &|_, _| None) {
         let placed = place(drop_in.text.as_bytes(), &drop_in.target);
         drop_in.note_pages(shell, placed.is_ok());
@@ -67,6 +69,19 @@ pub fn prepare(shell: &mut Shell, plan: &mut Plan) {
                     drop_in.ping_path
                 );
             }
+        }
+    }
+}
+
+/// Puts the script of a warm-up into its place, readable by every pool's user: it is no secret.
+pub fn place_warm_ups(plan: &mut Plan) {
+    for service in &mut plan.services {
+        let Some(ready) = &mut service.ready else { continue };
+        let Some(warm_up) = &ready.warm_up else { continue };
+        let target = Target { path: warm_up.script.clone(), mode: 0o444, uid: None, gid: None };
+        if let Err(error) = place(SCRIPT.as_bytes(), &target) {
+            tracing::warn!(service = service.name, "no opcache warm-up: {error}");
+            ready.warm_up = None;
         }
     }
 }

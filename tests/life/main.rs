@@ -51,3 +51,4 @@ mod runs;
 mod stop;
 mod tls;
 mod user;
+mod warm_up;

@@ -3,12 +3,19 @@
 use super::build::Builder;
 use super::check;
 use super::service::PING_PATH;
-use crate::config::plan::{FpmPlan, LivePlan, ProbePlan, ReadyPlan};
+use crate::config::plan::{FpmPlan, LivePlan, ProbePlan, ReadyPlan, WarmUpPlan};
 use crate::config::schema;
 use crate::config::tree::Loc;
 use crate::config::values::{At, Codes, Command};
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+/// What the schema names as the defaults of `warm-up`.
+const BUDGET: Duration = Duration::from_secs(10);
+const PARALLEL: u16 = 4;
+const MOST_PARALLEL: u16 = 64;
+/// The name of the script in the state directory.
+const WARM_UP_SCRIPT: &str = "warm-up.php";
 
 const STATUS: RangeInclusive<u16> = 200..=399;
 const DESCRIPTORS: RangeInclusive<u16> = 3..=255;
@@ -55,6 +62,35 @@ pub fn ready(
         deadline: builder.above_zero(given.deadline, Duration::from_secs(30)),
         successes: attempts(builder, given.successes, 1),
         probe: probe?,
+        warm_up: None,
+    })
+}
+
+/// The warm-up of a service that becomes ready as `ready` says.
+pub fn warm_up(
+    builder: &mut Builder<'_>,
+    loc: Loc,
+    given: schema::WarmUp,
+    ready: Option<&ReadyPlan>,
+) -> Option<WarmUpPlan> {
+    if !ready.is_some_and(|ready| matches!(ready.probe, ProbePlan::FastCgi { .. })) {
+        let text = "a warm-up is done over FastCGI: it needs ready = { fastcgi = \"host:port or socket\" }";
+        builder.error(loc, text);
+    }
+    if given.paths.as_ref().is_none_or(Vec::is_empty) {
+        builder.missing(loc, "warm-up has no paths: say which files and directories to compile".into());
+    }
+    let work_dir = builder.paths.work_dir.clone();
+    let parallel = given.parallel.as_ref().map_or(PARALLEL, |at| at.value);
+    if let Some(at) = given.parallel.filter(|at| !(1..=MOST_PARALLEL).contains(&at.value)) {
+        builder.error(at.loc, format!("parallel is 1 to {MOST_PARALLEL}"));
+    }
+    Some(WarmUpPlan {
+        paths: builder.paths(given.paths, &work_dir),
+        exclude: builder.paths(given.exclude, &work_dir),
+        budget: builder.above_zero(given.budget, BUDGET),
+        parallel,
+        script: builder.paths.state_dir.join(WARM_UP_SCRIPT),
     })
 }
 

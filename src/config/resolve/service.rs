@@ -2,7 +2,9 @@
 
 use super::build::Builder;
 use super::{graph, probe};
-use crate::config::plan::{Backoff, FpmPlan, GiveUp, Restart, ServicePlan, Signal, StopScope, Then};
+use crate::config::plan::{
+    Backoff, FpmPlan, GiveUp, ReadyPlan, Restart, ServicePlan, Signal, StopScope, Then,
+};
 use crate::config::schema;
 use crate::config::values::{At, Command, Dur, Maybe, Sig, show_duration};
 use std::time::Duration;
@@ -45,6 +47,9 @@ pub fn service(
     let (pause_signal, resume_signal) = pause(builder, service.pause_signal, service.resume_signal);
     let ready = service.ready.and_then(|at| at.value.0.map(|ready| (at.loc, ready)));
     let ready = ready.and_then(|(loc, ready)| probe::ready(builder, loc, ready, fpm.as_ref()));
+    let warm_up = service.warm_up.and_then(|at| at.value.0.map(|warm_up| (at.loc, warm_up)));
+    let warm_up = warm_up.and_then(|(loc, given)| probe::warm_up(builder, loc, given, ready.as_ref()));
+    let ready = ready.map(|ready| ReadyPlan { warm_up, ..ready });
     let live = service.live.and_then(|at| at.value.0.map(|live| (at.loc, live)));
     let live = live.and_then(|(loc, live)| probe::live(builder, loc, live, fpm.as_ref()));
     Some(ServicePlan {

@@ -8,11 +8,13 @@ mod decrypt;
 mod observe;
 mod probe;
 mod service;
+mod warm_up;
 
 pub use decrypt::Decrypt;
 pub use observe::{Ecs, Health};
 pub use probe::{Live, Ready};
 pub use service::{Backoff, Cron, Fpm, GiveUp, Service};
+pub use warm_up::WarmUp;
 
 use super::plan::{FileFormat, LogFormat, LogLevel, OnStall, Verify};
 use super::values::{At, Command, Dur, Maybe, Mode, Named, OnChange, Plain, Size, Word};

@@ -1,5 +1,6 @@
 //! `[service.NAME]` and `[cron.NAME]`.
 
+use super::WarmUp;
 use super::probe::{Live, Ready};
 use crate::config::plan::{LogFormat, OnStall, Overlap, Restart, StopScope, Then};
 use crate::config::values::{At, Command, Dur, Maybe, Mode, Named, Plain, Sig, Word};
@@ -85,6 +86,8 @@ pub struct Service {
     /// How to find out that it still works once it is RUNNING. One that does not is restarted as one that failed. Not
     /// given, or `"none"`: only its end counts.
     pub live: Option<At<Maybe<Live>>>,
+    /// For PHP-FPM: files that are compiled before it counts as ready; `"none"`: none.
+    pub warm_up: Option<At<Maybe<WarmUp>>>,
     /// For PHP-FPM: what init adds to its configuration. `{}` takes all the defaults.
     pub fpm: Option<At<Maybe<Fpm>>>,
     /// Another format than that of `[log]`.

@@ -4,7 +4,7 @@ use super::command::Runner;
 use super::told::{self, Told};
 use super::{Line, Message};
 use crate::config::plan::{LivePlan, ProbePlan, ReadyPlan};
-use crate::probe::{self, Outcome};
+use crate::probe::{self, Address, Outcome};
 use crate::runtime::clock;
 use crate::supervisor::Mono;
 use crate::supervisor::words::Words;
@@ -49,6 +49,9 @@ async fn ask(line: &Line, name: &str, plan: &ReadyPlan, began: Mono) {
         let why = match asker.attempt().await {
             outcome @ (Outcome::Ready | Outcome::ReadyBut(_)) => {
                 successes = successes.saturating_add(1);
+                if successes >= plan.successes {
+                    warm_up(name, plan).await;
+                }
                 line.say(Message::Ready { ok: true }).await;
                 if successes >= plan.successes {
                     if let Outcome::ReadyBut(but) = outcome {
@@ -71,6 +74,27 @@ async fn ask(line: &Line, name: &str, plan: &ReadyPlan, began: Mono) {
         }
         tokio::time::sleep(pause).await;
         pause = pause.saturating_mul(2).min(plan.interval);
+    }
+}
+
+/// Compiles what the plan names. Whatever comes of it, the service is ready: without it the first visitors wait longer.
+async fn warm_up(name: &str, plan: &ReadyPlan) {
+    let (Some(warm_up), ProbePlan::FastCgi { address, .. }) = (&plan.warm_up, &plan.probe) else { return };
+    let began = clock::now();
+    let done = match Address::parse(address) {
+        Ok(address) => {
+            let most = warm_up.budget.saturating_add(ReadyPlan::WARM_UP_SLACK);
+            let whole = tokio::time::timeout(most, probe::warm_up::warm_up(&address, warm_up));
+            whole.await.unwrap_or_else(|_| Err(format!("no answer within {}", Words(most))))
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    match done {
+        Ok(report) if report.is_complete() => {
+            tracing::info!(service = %name, "opcache warm-up: {report} in {}", since(began));
+        }
+        Ok(report) => tracing::warn!(service = %name, "opcache warm-up: {report} in {}", since(began)),
+        Err(why) => tracing::warn!(service = %name, "opcache warm-up: {why}"),
     }
 }
 

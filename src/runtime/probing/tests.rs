@@ -9,6 +9,7 @@ const WEB: Id = Id::Service { unit: 0, instance: 0 };
 
 fn tcp(address: String) -> ReadyPlan {
     ReadyPlan {
+        warm_up: None,
         probe: ProbePlan::Tcp { address },
         interval: Duration::from_millis(5),
         timeout: Duration::from_secs(5),

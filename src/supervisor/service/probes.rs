@@ -1,6 +1,7 @@
 //! Readiness, which makes STARTING RUNNING, and liveness, which ends what is RUNNING and works no more.
 
 use super::{Blame, Cause, Instance, Next};
+use crate::config::plan::ReadyPlan;
 use crate::supervisor::event::{Action, Severity};
 use crate::supervisor::spec::{Spec, State, Want};
 use crate::supervisor::turn::Turn;
@@ -31,7 +32,7 @@ impl Instance {
             Some(ready) => {
                 self.probing = Some(0);
                 turn.act(Action::StartProbe { id: self.id() });
-                ready.deadline
+                ready.within()
             }
             None => spec.start_grace,
         };
@@ -55,7 +56,7 @@ impl Instance {
         if self.probing.is_none() {
             return self.running(spec, turn);
         }
-        let deadline = Words(spec.ready.as_ref().map_or(spec.start_grace, |ready| ready.deadline));
+        let deadline = Words(spec.ready.as_ref().map_or(spec.start_grace, ReadyPlan::within));
         let text = format!("not ready within {deadline}: stopping it to try again");
         turn.tell(Severity::Warn, self.id(), text);
         self.blame = Some(Blame { words: format!("was not ready within {deadline}"), uptime: None });

@@ -75,7 +75,7 @@ pub fn queue(instances: u16) -> ServicePlan {
 
 pub fn ready(deadline: Duration) -> ReadyPlan {
     let probe = ProbePlan::FastCgi { address: "127.0.0.1:9000".to_owned(), path: "/-/fpm-ping".to_owned() };
-    ReadyPlan { probe, interval: millis(50), timeout: secs(1), deadline, successes: 1 }
+    ReadyPlan { probe, interval: millis(50), timeout: secs(1), deadline, successes: 1, warm_up: None }
 }
 
 /// `schedule:run` every minute, side by side up to ten.
