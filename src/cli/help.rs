@@ -57,9 +57,9 @@ const SIGNALS: &str = "\
 TERM INT QUIT WINCH PWR   stop: every service gets its own stop signal, in order, within stop-timeout.
                           A second one stops waiting for the order, a third one kills. At a terminal WINCH is a change
                           of the window's size, and nothing else.
-HUP USR2                  reload: read the configuration, fetch files and run the boot steps once more, beside what runs.
-                          Then services with a reload-signal get it (php-fpm: USR2), and the others are restarted one
-                          instance after the other. When anything fails, everything stays as it was.
+HUP USR2                  reload: read the configuration, fetch files and run the boot steps once more, beside what
+                          runs. Then services with a reload-signal get it (php-fpm: USR2), and the others are restarted
+                          one instance after the other. When anything fails, everything stays as it was.
 USR1                      log the state of every service and cron entry.
 
 In one-off mode (init -- CMD) every signal is forwarded to CMD. In migrate mode a stop signal is forwarded once.

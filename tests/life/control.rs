@@ -280,7 +280,7 @@ fn a_cron_entry_runs_when_asked_and_its_code_comes_back() {
     reaches(&path, Phase::Running);
     let ran = outcomes(&path, r#""request":"run","name":"job","wait":true"#);
     assert!(!ran[0].ok && ran[0].code == 7 && ran[0].text.contains("exited 7"), "{ran:?}");
-    assert!(container.log().contains("did it"));
+    container.says("did it", 1);
     let started = outcomes(&path, r#""request":"run","name":"job","wait":false"#);
     assert!(started[0].ok && started[0].text.starts_with("started"), "{started:?}");
     let missing = outcomes(&path, r#""request":"run","name":"missing","wait":true"#);

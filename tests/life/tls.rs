@@ -23,13 +23,15 @@ http {
 }
 ";
 
-fn nginx(place: Place, env: &[(&str, &str)]) -> Container {
+fn nginx(place: Place, env: &[(&str, &str)], more: &str) -> Container {
     let config = r#"
         [service.nginx]
         command = ["nginx", "-c", "@DIR/nginx.conf", "-g", "daemon off;"]
         ready = { unix = "@DIR/tls.sock" }
         "#;
-    let container = Container::new(config).script("nginx.conf", CONF).arguments(&["--preset", "nginx"]);
+    let container = Container::new(&format!("{config}{more}"))
+        .script("nginx.conf", CONF)
+        .arguments(&["--preset", "nginx"]);
     env.iter().fold(container.place(place), |container, (name, value)| container.env(name, value))
 }
 
@@ -64,7 +66,7 @@ fn nginx_serves_with_a_pair_that_was_made_at_boot_and_kept_at_the_next() {
     if !need(&[NEEDS, &["nginx", "curl", "openssl"]].concat()) {
         return;
     }
-    let mut container = nginx(Place::Pid1, &[("TLS_NAMES", "example.test,127.0.0.1")]).start();
+    let mut container = nginx(Place::Pid1, &[("TLS_NAMES", "example.test,127.0.0.1")], "").start();
     let (answer, names) = ask(&container);
     assert_eq!(answer, "served over TLS");
     assert!(names.contains("DNS:example.test") && names.contains("IP Address:127.0.0.1"), "{names}");
@@ -79,29 +81,59 @@ fn nginx_serves_with_a_pair_that_was_made_at_boot_and_kept_at_the_next() {
     assert_eq!(container.stop(PATIENCE).0, 0);
 }
 
+/// Makes a pair for `name` in these files.
+fn openssl_pair(name: &str, certificate: &str, key: &str) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"])
+        .arg(format!("/CN={name}"))
+        .args(["-addext", &format!("subjectAltName=DNS:{name}"), "-keyout", key, "-out", certificate])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
+#[test]
+fn a_renewed_pair_is_served_without_a_restart() {
+    if !need(&[NEEDS, &["nginx", "curl", "openssl"]].concat()) {
+        return;
+    }
+    let more =
+        "\n[[file]]\nname = \"certificate\"\nrefresh = \"1s\"\n[[file]]\nname = \"key\"\nrefresh = \"1s\"\n";
+    let container = nginx(Place::Pid1, &[], more);
+    let file = |name: &str| container.file(name).display().to_string();
+    let (certificate, key, socket) = (file("given-cert.pem"), file("given-key.pem"), file("tls.sock"));
+    openssl_pair("first.test", &certificate, &key);
+    let container = container.env("TLS_CERTIFICATE_SOURCE", &certificate).env("TLS_KEY_SOURCE", &key);
+    let mut container = container.start();
+    assert!(ask(&container).1.contains("first.test"));
+    let master = container.one("master process");
+    openssl_pair("second.test", &certificate, &key);
+    eventually("nginx serves the renewed certificate", PATIENCE, || {
+        let output = Command::new("curl")
+            .args(["-v", "--insecure", "--max-time", "5", "--unix-socket", &socket, "https://localhost/"])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stderr).contains("CN=second.test").then_some(())
+    });
+    assert_eq!(container.one("master process"), master);
+    assert_eq!(container.stop(PATIENCE).0, 0);
+}
+
 #[test]
 fn a_given_pair_is_served_and_a_page_in_its_place_is_refused() {
     if !need(&[NEEDS, &["nginx", "curl", "openssl"]].concat()) {
         return;
     }
-    let container = nginx(Place::Subreaper, &[]);
+    let container = nginx(Place::Subreaper, &[], "");
     let (key, certificate) = (container.file("given-key.pem"), container.file("given-cert.pem"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=given.test"])
-        .args(["-addext", "subjectAltName=DNS:given.test", "-keyout"])
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
     let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
+    openssl_pair("given.test", &certificate, &key);
     let mut container =
         container.env("TLS_CERTIFICATE_SOURCE", &certificate).env("TLS_KEY_SOURCE", &key).start();
     let (answer, names) = ask(&container);
     assert!(answer == "served over TLS" && names.contains("DNS:given.test"), "{names}");
     assert_eq!(container.stop(PATIENCE).0, 0);
-    let mut refused = nginx(Place::Subreaper, &[("TLS_CERTIFICATE_SOURCE", "/etc/passwd")]).start();
+    let mut refused = nginx(Place::Subreaper, &[("TLS_CERTIFICATE_SOURCE", "/etc/passwd")], "").start();
     assert_eq!(refused.wait(PATIENCE), 65);
     assert!(
         refused.log().contains("cannot accept /etc/passwd: it holds no block that begins with -----BEGIN")
