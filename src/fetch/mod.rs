@@ -22,7 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
-mod decrypt;
+pub mod decrypt;
 pub mod error;
 pub mod file;
 pub mod job;

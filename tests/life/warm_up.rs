@@ -72,7 +72,7 @@ fn every_file_is_compiled_before_the_pool_counts_as_ready() {
         );
     }
     for n in 0..60 {
-        let _ = write!(many, "function many{n}() {{}}\n");
+        let _ = writeln!(many, "function many{n}() {{}}");
     }
     put(&container, "app/same.php", "<?php class C1 {}\n");
     put(&container, "app/bad.php", "<?php this is no PHP");

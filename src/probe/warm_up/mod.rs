@@ -64,7 +64,7 @@ impl Report {
         sum(&mut self.failed, part.failed);
         self.full |= part.full;
         self.off |= !part.opcache;
-        self.names.extend(part.names.iter().cloned().take(5_usize.saturating_sub(self.names.len())));
+        self.names.extend(part.names.iter().take(5_usize.saturating_sub(self.names.len())).cloned());
     }
 
     /// Everything that was to be compiled is.

@@ -1,7 +1,7 @@
 //! PURE: when the task is protected from a scale-in, and when not any more.
 //!
 //! ECS limits how often it may be told, so a quick job asks for nothing, and after a longer one the protection stays
-//! until there has been none for a while. It is given for [`MINUTES`] and renewed, so that an init that cannot end it
+//! until there has been none for a while. It is given for `MINUTES` and renewed, so that an init that cannot end it
 //! does not hold the task for long.
 
 use crate::supervisor::Mono;
