@@ -10,11 +10,10 @@ use super::{Mode, preflight};
 use crate::config::suggest::nearest;
 use crate::control::protocol::{Phase, Reply, Request, Status};
 use crate::control::request::Refusal;
-use crate::control::server::{self, CLIENTS, Desk, Found, ListenError, Listening, Replies, look};
+use crate::control::server::{self, CLIENTS, Desk, Found, Listening, Opened, Replies};
 use crate::exit;
 use std::path::Path;
 use std::rc::Rc;
-use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
 /// What a client wants of the event loop.
@@ -65,8 +64,17 @@ pub async fn open(shell: &mut Shell, mode: &Mode) -> Result<(), u8> {
     shell.board.know(&shell.plan);
     let desk = receive(shell);
     let Some(path) = shell.plan.control.socket.clone() else { return Ok(()) };
-    let found = match look(&path).await {
-        Ok(Found::Here(pid)) if *mode == Mode::Supervise => {
+    if let Err(why) = prepare(shell, mode, &path) {
+        without(mode, &why);
+        return Ok(());
+    }
+    match Listening::open(&path).await {
+        Ok(Opened::Listens(listening, listener)) => {
+            tracing::debug!("control socket {}", listening.path().display());
+            shell.control.listening = Some(listening);
+            tokio::task::spawn_local(server::serve(listener, shell.own_uid, desk));
+        }
+        Ok(Opened::Taken(Found::Here(pid))) if *mode == Mode::Supervise => {
             tracing::error!(
                 "cannot supervise: another init runs here already, as pid {pid}, and answers on {}: to run a command beside it \
                  write 'init -- CMD', to steer it 'init status' and its like; if they are meant to be two, give one of them another \
@@ -75,30 +83,19 @@ pub async fn open(shell: &mut Shell, mode: &Mode) -> Result<(), u8> {
             );
             return Err(exit::LOCKED);
         }
-        Ok(Found::Here(pid)) => {
+        Ok(Opened::Taken(Found::Here(pid))) => {
             tracing::debug!("init runs here already, as pid {pid}: the control socket stays its own");
-            return Ok(());
         }
-        Ok(Found::Elsewhere) => {
+        Ok(Opened::Taken(_)) => {
+            let path = path.display();
             without(
                 mode,
                 &format!(
-                    "another container's init listens on {}: give each container a state-dir of its own",
-                    path.display()
+                    "another container's init listens on {path}: give each container a state-dir of its own"
                 ),
             );
-            return Ok(());
         }
-        Ok(found) => found,
-        Err(error) => return refused(mode, &error),
-    };
-    match listen(shell, mode, &path, found) {
-        Ok((listening, listener)) => {
-            tracing::debug!("control socket {}", listening.path().display());
-            shell.control.listening = Some(listening);
-            tokio::task::spawn_local(server::serve(listener, shell.own_uid, desk));
-        }
-        Err(why) => without(mode, &why),
+        Err(error) => without(mode, &error.to_string()),
     }
     Ok(())
 }
@@ -116,12 +113,8 @@ fn receive(shell: &mut Shell) -> Rc<dyn Desk> {
     desk
 }
 
-fn listen(
-    shell: &mut Shell,
-    mode: &Mode,
-    path: &Path,
-    found: Found,
-) -> Result<(Listening, UnixListener), String> {
+/// Makes the directory of the socket.
+fn prepare(shell: &mut Shell, mode: &Mode, path: &Path) -> Result<(), String> {
     let directory = path.parent().unwrap_or(path);
     // Whoever wants no boot wants nothing to be changed.
     if mode.boots() && !directory.is_dir() {
@@ -129,11 +122,6 @@ fn listen(
         let app = shell.identity(None).ok().flatten();
         preflight::make_own(shell, directory, app.as_ref())?;
     }
-    Listening::open(path, found).map_err(|error| error.to_string())
-}
-
-fn refused(mode: &Mode, error: &ListenError) -> Result<(), u8> {
-    without(mode, &error.to_string());
     Ok(())
 }
 
@@ -194,15 +182,18 @@ impl Reception {
     fn unknown(&self, names: &[String]) -> Option<Refusal> {
         let planned = self.board.names.borrow();
         let written = self.board.tail.names();
-        let known: Vec<&str> = planned.iter().chain(&written).map(String::as_str).chain(["init"]).collect();
-        let service =
-            |name: &str| name.rsplit_once(':').map_or(name.to_owned(), |(service, _)| service.to_owned());
-        let name = names
-            .iter()
-            .find(|name| !known.contains(&name.as_str()) && !known.contains(&service(name).as_str()))?;
+        let services = self.board.services.borrow();
+        let instances = services.iter().flat_map(|service| &service.instances).map(|one| &one.name);
+        let known: Vec<&str> =
+            planned.iter().chain(&written).chain(instances).map(String::as_str).chain(["init"]).collect();
+        // While it boots there are no instances yet, and somebody may wait for the lines of one.
+        let may_come = |name: &str| {
+            services.is_empty() && name.rsplit_once(':').is_some_and(|(service, _)| known.contains(&service))
+        };
+        let name = names.iter().find(|name| !known.contains(&name.as_str()) && !may_come(name))?;
         let near = nearest(name, &known).map(|near| format!(": did you mean {near:?}?"));
         Some(Refusal::usage(format!(
-            "cannot show the lines of {name:?}: nothing has that name{}",
+            "cannot show the lines of {name:?}: no service, instance or cron entry has that name{}",
             near.unwrap_or_default()
         )))
     }

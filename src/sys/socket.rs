@@ -3,9 +3,11 @@
 //! A path of more than 107 bytes does not fit into `sockaddr_un` (unix(7)). It is reached through its directory then, as
 //! `/proc/self/fd/N/NAME`, so that no directory has to be changed to.
 
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, umask};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -68,6 +70,22 @@ pub fn identity(path: &Path) -> io::Result<Option<Identity>> {
         Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket is there")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// The one who may look for a socket in a directory and make one there, until it is dropped.
+#[derive(Debug)]
+pub struct Claim(#[expect(dead_code, reason = "held for its drop")] Flock<File>);
+
+/// Claims `directory`. `None`: somebody else has it at the moment. It is gone with its process (flock(2)).
+///
+/// # Errors
+/// The directory cannot be opened, or its file system has no such locks.
+pub fn claim(directory: &Path) -> io::Result<Option<Claim>> {
+    match Flock::lock(File::open(directory)?, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(Claim(lock))),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error.into()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The socket itself: made, found in use, replaced, removed.
 
-use crate::sys::socket::{self, Address, Identity};
+use crate::sys::socket::{self, Address, Claim, Identity};
 use crate::sys::words;
 use std::fmt;
 use std::io;
@@ -10,6 +10,10 @@ use tokio::net::{UnixListener, UnixStream};
 
 /// How long another init may take to accept a connection. The kernel does so itself, unless its queue is full.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long another init may look and make its socket, and how often it is looked whether it has.
+const CLAIM_WITHIN: Duration = Duration::from_secs(2);
+const CLAIM_EVERY: Duration = Duration::from_millis(10);
 
 /// Who has the socket's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +73,34 @@ pub async fn look(path: &Path) -> Result<Found, ListenError> {
     }
 }
 
+/// Waits for others that look for a socket in the same directory. Without it two that start at the same moment would both take
+/// a stale socket away, the second one that of the first, and both would supervise. Where there is no such claim (NFS), or
+/// somebody keeps it for ever, it goes on without.
+async fn claim(path: &Path) -> Option<Claim> {
+    let directory = path.parent()?;
+    let waiting = async {
+        loop {
+            match socket::claim(directory) {
+                Ok(None) => tokio::time::sleep(CLAIM_EVERY).await,
+                Ok(claim) => return claim,
+                Err(error) => {
+                    tracing::debug!("cannot claim {}: {}", directory.display(), words(&error));
+                    return None;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(CLAIM_WITHIN, waiting).await.ok().flatten()
+}
+
+/// What came of an attempt to listen.
+#[derive(Debug)]
+pub enum Opened {
+    Listens(Listening, UnixListener),
+    /// By another init.
+    Taken(Found),
+}
+
 /// A socket that listens.
 #[derive(Debug)]
 pub struct Listening {
@@ -77,17 +109,20 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Listens at `path`, in the place of a `stale` one.
+    /// Listens at `path`, in the place of a stale socket, unless another init does.
     ///
     /// # Errors
-    /// The directory cannot be written, or the file system has no sockets.
-    pub fn open(path: &Path, found: Found) -> Result<(Self, UnixListener), ListenError> {
-        if found == Found::Stale {
-            std::fs::remove_file(path).map_err(failed(path))?;
+    /// As [`look`]; the directory cannot be written, or the file system has no sockets.
+    pub async fn open(path: &Path) -> Result<Opened, ListenError> {
+        let _claim = claim(path).await;
+        match look(path).await? {
+            Found::Nobody => {}
+            Found::Stale => std::fs::remove_file(path).map_err(failed(path))?,
+            found => return Ok(Opened::Taken(found)),
         }
         let listener = socket::listen(path).and_then(UnixListener::from_std).map_err(failed(path))?;
         let identity = socket::identity(path).ok().flatten();
-        Ok((Self { path: path.to_owned(), identity }, listener))
+        Ok(Opened::Listens(Self { path: path.to_owned(), identity }, listener))
     }
 
     pub fn path(&self) -> &Path {

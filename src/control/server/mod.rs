@@ -8,7 +8,7 @@
 mod client;
 mod listen;
 
-pub use listen::{Found, ListenError, Listening, look};
+pub use listen::{Found, ListenError, Listening, Opened, look};
 
 use super::protocol::{Reply, Request};
 use std::cell::{Cell, RefCell};

@@ -24,7 +24,9 @@ fn served(own_uid: u32, clients: impl FnOnce(&Path) + Send + 'static) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("init.sock");
         assert_eq!(look(&path).await.unwrap(), Found::Nobody);
-        let (listening, listener) = Listening::open(&path, Found::Nobody).unwrap();
+        let Opened::Listens(listening, listener) = Listening::open(&path).await.unwrap() else {
+            panic!("nobody else listens");
+        };
         let pid = i32::try_from(std::process::id()).unwrap();
         assert_eq!(look(&path).await.unwrap(), Found::Here(pid));
         let server = tokio::task::spawn_local(serve(listener, own_uid, Rc::new(Fake(RefCell::default()))));
@@ -95,4 +97,28 @@ fn a_client_that_closes_its_sending_side_is_answered() {
         asked.shutdown(std::net::Shutdown::Write).unwrap();
         assert!(line(&asked).starts_with("{\"reply\":\"timeline\""));
     });
+}
+
+#[test]
+fn of_two_that_start_at_once_on_a_stale_socket_one_listens() {
+    for _ in 0..200 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("init.sock");
+        drop(crate::sys::socket::listen(&path).unwrap());
+        let start = std::sync::Barrier::new(2);
+        let one = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                start.wait();
+                let opened = Listening::open(&path).await.unwrap();
+                start.wait();
+                matches!(opened, Opened::Listens(..))
+            })
+        };
+        let listens = std::thread::scope(|scope| {
+            let both = [scope.spawn(one), scope.spawn(one)];
+            both.map(|one| one.join().unwrap())
+        });
+        assert_eq!(listens.iter().filter(|listens| **listens).count(), 1);
+    }
 }
