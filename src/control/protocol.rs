@@ -198,6 +198,9 @@ pub struct Service {
     /// Such as `every worker is busy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<String>,
+    /// How many liveness probes found it degraded so far, where it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded_attempts: Option<u64>,
     /// What it last said of itself: STATUS= of sd_notify(3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<String>,

@@ -112,6 +112,14 @@ fn services(out: &mut Exposition, services: &[Service]) {
     gauge("php_init_service_degraded", "Whether it answers, but not as well as it should.", &|service| {
         switch(service.degraded.is_some())
     });
+    let mut family = out.family(
+        Kind::Counter,
+        "php_init_service_degraded_probes",
+        "Liveness probes that found the instance degraded.",
+    );
+    for (labels, service) in of_each(services) {
+        family.maybe(&borrowed(&labels), service.degraded_attempts);
+    }
     restarts(out, services);
 }
 

@@ -15,6 +15,7 @@ fn status() -> Status {
         since_ms: 1400,
         alive: Some(true),
         degraded: Some("every worker is busy".into()),
+        degraded_attempts: Some(3),
         ..Service::default()
     };
     let queue = Service {
@@ -107,6 +108,7 @@ fn everything_that_is_known_is_told() {
         "php_init_service_failures_in_a_row{service=\"queue\",instance=\"1\"} 2",
         "php_init_service_alive{service=\"php-fpm\",instance=\"0\"} 1",
         "php_init_service_degraded{service=\"php-fpm\",instance=\"0\"} 1",
+        "php_init_service_degraded_probes_total{service=\"php-fpm\",instance=\"0\"} 3",
         "php_init_cron_next_run_timestamp_seconds{cron=\"sche\\\"dule\"} 1795303680.5",
         "php_init_cron_last_run_duration_seconds{cron=\"sche\\\"dule\"} 2.1",
         "php_init_cron_runs_total{cron=\"sche\\\"dule\",outcome=\"failed\"} 1",

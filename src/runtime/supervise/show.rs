@@ -31,6 +31,7 @@ impl Loop<'_> {
         };
         Service {
             degraded: self.probes.degraded(status.id),
+            degraded_attempts: self.probes.known(status.id).map(Told::degraded_attempts),
             told: self.probes.known(status.id).and_then(Told::status),
             name: status.name,
             service: status.service,
