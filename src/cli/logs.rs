@@ -64,6 +64,10 @@ fn stream(
         if ended {
             return Ok(exit::OK);
         }
+        if !follow {
+            // A pager takes its time, which is not init's.
+            connection.renew();
+        }
         // A reader that goes while nothing is written is noticed all the same.
         let stdout = std::io::stdout();
         if follow && matches!(wait(Some(connection.fd()), stdout.as_fd(), None), Ok(Woken::ReaderGone)) {

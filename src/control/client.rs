@@ -167,6 +167,13 @@ impl Connection {
         Ok(connection)
     }
 
+    /// The rest of the answer has the whole limit again.
+    pub fn renew(&mut self) {
+        if self.deadline.is_some() {
+            self.deadline = Some(monotonic().saturating_add(self.limit));
+        }
+    }
+
     /// The next line of the answer.
     ///
     /// # Errors

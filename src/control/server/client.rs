@@ -45,15 +45,14 @@ pub(super) async fn live(mut stream: UnixStream, own_uid: u32, desk: Rc<dyn Desk
     let (to, answer) = Replies::pair();
     match request {
         Ok(request) => {
-            let follows =
-                matches!(&request, Request::Logs { follow: true, .. } | Request::Events { follow: true, .. });
-            stage.set(if follows { Stage::Follows } else { Stage::Waits });
+            let reads = matches!(&request, Request::Logs { .. } | Request::Events { .. });
+            stage.set(if reads { Stage::Reads } else { Stage::Waits });
             desk.take(request, to);
         }
         Err(refusal) => to.last(refusal.into()),
     }
-    let follows = stage.get() == Stage::Follows;
-    write(&mut stream, answer, follows).await;
+    let reads = stage.get() == Stage::Reads;
+    write(&mut stream, answer, reads).await;
 }
 
 /// Root and init's own user. A user of another user namespace that has no number in this one looks like 65534 (the
@@ -104,7 +103,7 @@ async fn request(stream: &UnixStream) -> Result<Option<Request>, Refusal> {
 }
 
 /// Writes what comes, until the last reply or the client's end.
-async fn write(stream: &mut UnixStream, mut answer: mpsc::Receiver<Reply>, follows: bool) {
+async fn write(stream: &mut UnixStream, mut answer: mpsc::Receiver<Reply>, reads: bool) {
     let mut replies = Vec::with_capacity(AT_ONCE);
     let mut bytes = Vec::new();
     loop {
@@ -126,7 +125,7 @@ async fn write(stream: &mut UnixStream, mut answer: mpsc::Receiver<Reply>, follo
                 bytes.push(b'\n');
             }
         }
-        let written = if follows {
+        let written = if reads {
             stream.write_all(&bytes).await
         } else {
             let limit = tokio::time::timeout(TAKEN_WITHIN, stream.write_all(&bytes));

@@ -80,8 +80,8 @@ impl Replies {
 /// What a client is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// Reads lines for as long as there are any. The first to go.
-    Follows,
+    /// Reads lines, at a pager's pace or for as long as there are any. The first to go.
+    Reads,
     /// Has not said what it wants.
     Asks,
     /// Waits for its answer; what it asked for goes on without it.
