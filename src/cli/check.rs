@@ -15,7 +15,7 @@ use std::io::{self, Write};
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 const USAGE: &str = "\
-usage: init check [OPTION…]
+Usage: init check [OPTION…]
 
 Validates the configuration and says what would run, without doing any of it.
 
@@ -23,12 +23,12 @@ Validates the configuration and says what would run, without doing any of it.
   --preset NAME        the preset instead of the file's or the directory's
   --role ROLE          only what runs in this role (several with commas) instead of INIT_ROLE
   --print-config       print the resolved configuration as TOML, with every default; secrets are not shown
-  --print-preset NAME  print a preset as it is embedded: laravel, wordpress, php
+  --print-preset NAME  print a preset as it is embedded: laravel, wordpress, php, nginx
   --print-schema       print the JSON Schema of the configuration, for editors
 
-exit codes: 0 it is valid, 78 it is not, 64 the command line is wrong
+Exits 0 when it is valid, 78 when it is not, 64 when the command line is wrong.
 
-example:
+Example:
   $ init check --config init.toml --print-config
 ";
 
@@ -51,7 +51,8 @@ pub fn run(
     let (options, wanted) = match parse(args) {
         Ok(parsed) => parsed,
         Err(message) => {
-            let _ = writeln!(err, "init check: {message}\n\n{USAGE}");
+            let _ =
+                writeln!(err, "init check: cannot read the command line: {message}; see init check --help");
             return exit::USAGE;
         }
     };

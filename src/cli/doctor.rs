@@ -13,7 +13,7 @@ use std::io::{self, IsTerminal as _, Write};
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 const HELP: &str = "\
-usage: init doctor [OPTION…]
+Usage: init doctor [OPTION…]
 
 Looks at this container and names what will break or hurt, why, and what to
 write where: PHP's extensions and settings, PHP-FPM's configuration as it will
@@ -31,8 +31,9 @@ writing a file that is removed at once. No value of .env is shown.
   --quiet        only what breaks or hurts
   -h, --help     this text
 
-exit codes: 0 nothing will break, 1 something will, 78 the configuration is not
-valid, 64 the command line is wrong, 71 the system refused
+Exits 0 when nothing will break, 1 when something will, 78 when the
+configuration is not valid, 64 when the command line is wrong, 71 when the
+system refused.
 
 Examples:
   docker exec CONTAINER init doctor
@@ -58,7 +59,8 @@ pub fn run(
     let wanted = match parse(args) {
         Ok(wanted) => wanted,
         Err(message) => {
-            let _ = writeln!(err, "init doctor: {message}\n\n{HELP}");
+            let _ =
+                writeln!(err, "init doctor: cannot read the command line: {message}; see init doctor --help");
             return exit::USAGE;
         }
     };

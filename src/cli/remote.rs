@@ -142,7 +142,7 @@ pub fn duration(line: &Read, option: &str, default: Duration) -> Result<Duration
     let Some(text) = line.value(option) else { return Ok(default) };
     match Dur::read(text) {
         Ok(Dur(time)) if !time.is_zero() => Ok(time),
-        Ok(_) => Err(format!("--{option} is nothing, which is too short")),
+        Ok(_) => Err(format!("--{option} {text:?} is no time at all; write such as 1s")),
         Err(why) => Err(format!("--{option}: {why}")),
     }
 }

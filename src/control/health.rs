@@ -77,7 +77,7 @@ pub fn verdict(level: Level, phase: Phase, doing: Option<(&str, Duration)>, serv
     let healthy = match (phase, level) {
         (Phase::Booting, level) => {
             reasons.push(match doing {
-                Some((what, lasting)) => format!("{what} goes on since {}", Words(lasting)),
+                Some((what, lasting)) => format!("{what} has been going on for {}", Words(lasting)),
                 None => "init boots".to_owned(),
             });
             level == Level::Alive
@@ -168,7 +168,7 @@ mod tests {
     fn the_boot_says_what_it_is_at() {
         let doing = Some(("boot step \"optimize\"", Duration::from_secs(3)));
         let health = verdict(Level::Ready, Phase::Booting, doing, &[]);
-        assert_eq!(health.reasons, ["boot step \"optimize\" goes on since 3s"]);
+        assert_eq!(health.reasons, ["boot step \"optimize\" has been going on for 3s"]);
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl Children {
     }
 
     /// The main process of the unit, while it lives.
-    pub fn pid_of(&self, id: Id) -> Option<Pid> {
+    pub fn pid(&self, id: Id) -> Option<Pid> {
         self.units.get(&id).copied()
     }
 
@@ -210,11 +210,6 @@ impl Children {
         escaped.sort_by_key(|process| process.pid);
         escaped.dedup_by_key(|process| process.pid);
         child.escaped = escaped;
-    }
-
-    /// The main process of a unit, while it lives.
-    pub fn pid(&self, id: Id) -> Option<Pid> {
-        self.units.get(&id).copied()
     }
 
     /// Signals the main process of the unit or its whole group; with the group go those that left it.

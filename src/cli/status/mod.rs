@@ -99,7 +99,7 @@ fn choose(status: &mut Status, names: &[String]) -> Result<(), String> {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let near = suggest::nearest(wrong, &known);
         let hint = near.map(|near| format!(": did you mean \"{near}\"?")).unwrap_or_default();
-        return Err(format!("there is no service or cron entry {wrong:?}{hint}"));
+        return Err(format!("cannot find the service or cron entry {wrong:?}{hint}"));
     }
     status.services.retain(|service| asked(&service.name, &service.service));
     status.crons.retain(|cron| asked(&cron.name, &cron.name));
@@ -132,7 +132,8 @@ fn is_down(service: &Service) -> bool {
     match service.state.as_str() {
         "RUNNING" => false,
         "EXITED" => service.last_exit.as_ref().is_some_and(|words| !did(words)),
-        _ => service.wanted,
+        // A worker that ended while it was paused stays down until it is resumed.
+        _ => service.wanted && !service.paused,
     }
 }
 

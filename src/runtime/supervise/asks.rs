@@ -130,16 +130,25 @@ impl Loop<'_> {
             (Some(_), _) => Err(Refusal::usage(format!(
                 "cannot start {name:?}: it is a cron entry; 'init run {name}' runs it once"
             ))),
-            (None, _) => Err(self.unknown("service", name)),
+            (None, _) => Err(self.no_service(name)),
         }
     }
 
-    fn unknown(&self, what: &str, name: &str) -> Refusal {
+    fn no_service(&self, name: &str) -> Refusal {
         let services = self.plan.services.iter().map(|service| service.name.as_str());
         let crons = self.plan.crons.iter().map(|cron| cron.name.as_str());
-        let names: Vec<&str> = services.chain(crons).chain([ALL]).collect();
-        let near = nearest(name, &names).map(|near| format!(": did you mean {near:?}?"));
-        Refusal::usage(format!("cannot find the {what} {name:?}{}", near.unwrap_or_default()))
+        unknown("service", name, &services.chain(crons).chain([ALL]).collect::<Vec<_>>())
+    }
+
+    /// Why there is nothing to run.
+    fn no_job(&self, name: &str) -> Refusal {
+        if self.target(name, Verb::Start).is_ok() {
+            return Refusal::usage(format!(
+                "cannot run {name:?}: that is no cron entry; 'init restart {name}' starts services anew"
+            ));
+        }
+        let names: Vec<&str> = self.plan.crons.iter().map(|cron| cron.name.as_str()).collect();
+        unknown("cron entry", name, &names)
     }
 
     /// The instances or runs of a target.
@@ -164,12 +173,12 @@ impl Loop<'_> {
     }
 
     fn pid(&self, id: Id) -> Option<i32> {
-        self.shell.children.pid_of(id).map(crate::sys::Pid::raw)
+        self.shell.children.pid(id).map(crate::sys::Pid::raw)
     }
 
     async fn run_now(&mut self, name: &str, wait: bool, to: Replies) -> Option<u8> {
         let Some((unit, cron)) = (0..).zip(&self.plan.crons).find(|(_, cron)| cron.name == name) else {
-            to.last(self.unknown("cron entry", name).into());
+            to.last(self.no_job(name).into());
             return None;
         };
         if self.core.is_stopping() {
@@ -219,6 +228,15 @@ impl Loop<'_> {
         to.last(done([outcome(ALL, exit::OK, text.to_owned())]));
         ended
     }
+}
+
+/// There is no such name, and which of `names` may be meant.
+fn unknown(what: &str, name: &str, names: &[&str]) -> Refusal {
+    let hint = nearest(name, names).map_or_else(
+        || "; init status shows what there is".to_owned(),
+        |near| format!(": did you mean {near:?}?"),
+    );
+    Refusal::usage(format!("cannot find the {what} {name:?}{hint}"))
 }
 
 /// What became of a signal, as far as can be known.

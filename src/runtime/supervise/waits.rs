@@ -123,7 +123,7 @@ impl Loop<'_> {
         waits.retain(|(to, ..)| !to.is_gone());
         for (to, verb, all) in &mut waits {
             for one in all.iter_mut().filter(|one| one.outcome.is_none()) {
-                let now = self.shell.children.pid_of(one.id).map(crate::sys::Pid::raw);
+                let now = self.shell.children.pid(one.id).map(crate::sys::Pid::raw);
                 judge(&self.core, *verb, one, now, to);
             }
         }
