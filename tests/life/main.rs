@@ -13,6 +13,7 @@
 //! | `output` | lines, pipes, stalls, closed and odd streams |
 //! | `tls` | the preset "nginx" with a real nginx |
 //! | `control`, `client`, `abuse` | the control socket: phases, verbs, and clients that mean no good |
+//! | `operate` | the commands as they are typed: codes, words, health in each phase |
 //! | `probes`, `notify` | readiness and liveness: every kind of probe against the real thing |
 //! | `idle`, `user` | no wake-ups; any uid, and no directory to write |
 
@@ -39,6 +40,7 @@ mod leftovers;
 mod minute;
 mod notify;
 mod observe;
+mod operate;
 mod order;
 mod output;
 mod probes;
