@@ -26,19 +26,22 @@ use crate::probe::Address;
 use crate::sys::words;
 use answer::Source;
 use request::{MOST_HEAD, Request};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
-/// The most clients at a time; the rest waits in the kernel's queue.
+/// The most clients at a time. Who comes when all places are taken gets that of the oldest: clients that say nothing must
+/// not keep a health check out.
 const CLIENTS: usize = 16;
+/// A client that takes another one's place comes no sooner than this after the last one.
+const CROWDED: Duration = Duration::from_millis(1);
 /// The head of a request must have come within this.
 const HEAD_WITHIN: Duration = Duration::from_secs(2);
 /// The answer must have been taken within this.
@@ -105,11 +108,9 @@ async fn clear(path: &Path) -> Result<(), String> {
 
 /// Takes clients in for ever.
 async fn serve(listener: Listener, source: Rc<Source>) {
-    let places = Arc::new(Semaphore::new(CLIENTS));
+    let mut clients: VecDeque<AbortHandle> = VecDeque::with_capacity(CLIENTS);
     let mut refused = false;
     loop {
-        // It is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = match &listener {
             Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| Client::Tcp(stream)),
             Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| Client::Unix(stream)),
@@ -117,14 +118,22 @@ async fn serve(listener: Listener, source: Rc<Source>) {
         match accepted {
             Ok(client) => {
                 refused = false;
+                clients.retain(|client| !client.is_finished());
+                let crowded = clients.len() >= CLIENTS;
+                if crowded && let Some(oldest) = clients.pop_front() {
+                    oldest.abort();
+                }
                 let source = Rc::clone(&source);
-                tokio::task::spawn_local(async move {
+                let task = tokio::task::spawn_local(async move {
                     match client {
                         Client::Tcp(stream) => answer_one(stream, &source).await,
                         Client::Unix(stream) => answer_one(stream, &source).await,
                     }
-                    drop(place);
                 });
+                clients.push_back(task.abort_handle());
+                if crowded {
+                    tokio::time::sleep(CROWDED).await;
+                }
             }
             Err(error) => {
                 if !std::mem::replace(&mut refused, true) {
