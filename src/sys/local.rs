@@ -16,7 +16,9 @@ pub fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
     // SAFETY: all zeroes are a valid address, of no family yet.
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
     address.sun_family = u16::try_from(libc::AF_UNIX).unwrap_or(1);
-    let bytes = path.as_os_str().as_bytes();
+    // Kept to the end: a long path is reached through a descriptor of its directory.
+    let fits = super::socket::Address::of(path)?;
+    let bytes = fits.path().as_os_str().as_bytes();
     // One byte stays zero, the end of the text.
     if bytes.is_empty() || bytes.len() >= address.sun_path.len() || bytes.contains(&0) {
         return Err(io::Error::new(

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 /// What `sun_path` holds, without the NUL at its end.
@@ -104,14 +104,6 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Connects to the socket at `path`. Blocks only while the listener's queue is full.
-///
-/// # Errors
-/// `NotFound`: there is none; `ConnectionRefused`: nobody listens any more; `PermissionDenied`: it is another user's.
-pub fn connect(path: &Path) -> io::Result<UnixStream> {
-    UnixStream::connect(Address::of(path)?.path())
-}
-
 /// The other side has closed both directions, rather than only what it sends.
 pub fn is_hung_up(fd: impl AsFd) -> bool {
     let mut polled = [PollFd::new(fd.as_fd(), PollFlags::empty())];
@@ -123,10 +115,17 @@ pub fn is_hung_up(fd: impl AsFd) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::local::connect as connect_within;
     use super::*;
     use std::io::{Read as _, Write as _};
     use std::net::Shutdown;
     use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    fn connect(path: &Path) -> io::Result<UnixStream> {
+        connect_within(path, Duration::from_secs(10))
+    }
 
     #[test]
     fn it_listens_for_one_user_however_long_the_path_is() {
