@@ -30,8 +30,14 @@ impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownCommand(word) => {
-                write!(f, "cannot run command \"{word}\": init has no such command")?;
                 let commands: Vec<&str> = super::words::commands().map(|command| command.name).collect();
+                if commands.contains(&word.as_str()) {
+                    return write!(
+                        f,
+                        "cannot read the command line: \"{word}\" comes first, and its options after it: 'init {word} …'"
+                    );
+                }
+                write!(f, "cannot run command \"{word}\": init has no such command")?;
                 if let Some(near) = nearest(word, &commands) {
                     return write!(f, ": did you mean \"{near}\"? To run a program write 'init -- {word}'");
                 }

@@ -72,6 +72,7 @@ fn a_wrong_command_line_is_64_and_says_what_to_do() {
         (&["--migrate=yes"], &["--migrate"]),
         (&["php", "artisan"], &["no such command", "init -- php"]),
         (&["supervise"], &["no such command"]),
+        (&["--role", "web", "health"], &["comes first", "init health"]),
         (&["stauts"], &["did you mean \"status\"?"]),
         (&["completions", "tcsh"], &["bash, zsh, fish", "init completions --help"]),
         (&["--"], &["empty command", "after --"]),

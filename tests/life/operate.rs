@@ -16,9 +16,9 @@ const SERVICES: &str = r#"
     essential = true
     start-grace = "1ms"
     [service.queue]
-    command = ["perl", "-e", "$SIG{USR1} = sub { syswrite STDOUT, \"signalled\n\" }; syswrite STDOUT, \"up\n\"; sleep 1 while 1"]
+    command = ["perl", "-e", "$SIG{USR1} = sub { syswrite STDOUT, \"signalled\n\" }; syswrite STDOUT, \"up\n\"; open my $fd, '>&=3'; syswrite $fd, \"\n\"; sleep 1 while 1"]
     instances = 2
-    start-grace = "1ms"
+    ready = { notify-fd = 3 }
     stagger = "0s"
     [cron.job]
     schedule = "0 0 1 1 *"
@@ -121,7 +121,6 @@ fn services_are_steered_by_name() {
         return;
     }
     let mut container = up(SERVICES);
-    container.says("up\n", 2);
     let pid = |name: &str| {
         client::status(&client::socket(&container))
             .services
@@ -138,7 +137,6 @@ fn services_are_steered_by_name() {
     assert_eq!((pid("queue:0"), pid("queue:1")), (None, None));
     expect(&container, &["signal", "USR1", "queue:0"], 1, &["it has no process"]);
     expect(&container, &["start", "all"], 0, &["queue:0: started", "web: is RUNNING already"]);
-    container.says("up\n", 5);
     expect(&container, &["signal", "sigusr1", "queue:0"], 0, &["queue:0: sent SIGUSR1 to pid"]);
     container.says("signalled", 1);
     for (arguments, shown) in [
@@ -190,13 +188,12 @@ fn lines_and_events_are_shown_and_followed_until_their_reader_goes() {
         command(&container, &["logs", "-f", "-n", "0", "queue:0"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(follower.stdout.take().unwrap());
     // Until the follower is there nothing that comes is its.
-    let signals = eventually("the follower shows a line", PATIENCE, || {
+    eventually("the follower shows a line", PATIENCE, || {
         expect(&container, &["signal", "USR1", "queue:0"], 0, &[]);
         let mut ready =
             [nix::poll::PollFd::new(std::os::fd::AsFd::as_fd(lines.get_ref()), nix::poll::PollFlags::POLLIN)];
         (nix::poll::poll(&mut ready, 100_u16).unwrap() > 0).then_some(())
     });
-    let () = signals;
     let mut line = String::new();
     lines.read_line(&mut line).unwrap();
     assert_eq!(line, "queue:0 | signalled\n");
@@ -217,7 +214,7 @@ fn a_pager_may_take_longer_than_the_time_limit() {
     container.says("last\n", 1);
     let mut logs = command(&container, &["logs", "-n", "1000", "--timeout", "200ms"]);
     let mut logs = logs.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // More than a pipe holds: it waits for its reader, and goes on waiting when its own limit is long over.
+    // More than a pipe holds: it waits for its reader, and goes on waiting when its own limit is long over. That has to pass.
     let began = std::time::Instant::now();
     eventually("the limit is over", PATIENCE, || (began.elapsed().as_millis() > 500).then_some(()));
     assert_eq!(logs.try_wait().unwrap(), None, "it waits");
@@ -300,7 +297,7 @@ fn an_init_that_hangs_is_unhealthy_within_the_limit() {
     if !need(NEEDS) {
         return;
     }
-    let mut container = up(SERVICES);
+    let container = up(SERVICES);
     expect(&container, &["health"], 0, &["healthy"]);
     container.signal("STOP");
     eventually("init is stopped", PATIENCE, || {

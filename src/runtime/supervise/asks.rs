@@ -60,6 +60,8 @@ impl Loop<'_> {
         let mut targets = Vec::new();
         for name in names {
             match self.target(name, verb) {
+                // Once each, however often it is named.
+                Ok(target) if targets.contains(&target) => {}
                 Ok(target) => targets.push(target),
                 Err(refusal) => {
                     to.last(refusal.into());
