@@ -83,9 +83,9 @@ fn first_start(starts: &mut HashMap<Id, Option<SpanId>>, board: &Board, id: Id, 
         (State::Stopped, _) | (State::Starting, Some(_)) => {}
         (State::Starting, None) => *span = Some(board.begin(SpanKind::Service, name)),
         (state, span) => {
-            if let Some(span) = span {
-                board.end(span, state == State::Running);
-            }
+            // One that is up at once was never seen STARTING; it is shown all the same.
+            let span = span.unwrap_or_else(|| board.begin(SpanKind::Service, name));
+            board.end(span, state == State::Running);
             starts.remove(&id);
         }
     }
