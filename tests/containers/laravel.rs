@@ -4,6 +4,7 @@ use super::NEEDS;
 use super::pod::{PATIENCE, Pod, SOMEBODY, answer, images};
 use super::support::{eventually, need, repository};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Stdio;
 
@@ -11,6 +12,29 @@ const STORAGE: &str = "/var/www/html/storage";
 const PHP_VOLUMES: &[&str] =
     &["/opt/php", "/tmp", "/var/www/html/bootstrap/cache", "/var/lib/amazon", "/var/log/amazon"];
 const NGINX_VOLUMES: &[&str] = &["/tmp", "/var/cache/nginx", "/var/lib/amazon", "/var/log/amazon"];
+
+/// 32 bytes, for AES-256-CBC.
+const KEY: &str = "base64:bm9ib2R5IGJ1dCBpbml0IGdldHMgdG8gc2VlIGl0ISE=";
+
+/// As `artisan env:encrypt` does it, with Laravel's own class.
+const ENCRYPT: &str = "require '/var/www/html/bootstrap/autoload.php';
+$key = base64_decode(substr(getenv('KEY'), 7));
+$encrypter = new Illuminate\\Encryption\\Encrypter($key, 'AES-256-CBC');
+echo $encrypter->encrypt(file_get_contents('/run/plain.env'));";
+
+/// What a task on Fargate has in its environment, and what nobody should have there.
+const ENVIRONMENT: &[&str] = &[
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/shop",
+    "AWS_REGION=eu-west-1",
+    "AWS_EXECUTION_ENV=AWS_ECS_FARGATE",
+    "ECS_CONTAINER_METADATA_URI_V4=http://169.254.170.2/v4/shop",
+    "SECRET_THING=of-the-container",
+    "AWS_ACCESS_KEY_ID=of-the-container",
+    "AWS_SECRET_ACCESS_KEY=of-the-container",
+];
+
+/// Each variable that PHP has, whichever way it is asked.
+const VARIABLES: &str = "<?php echo json_encode(getenv() + $_ENV + array_filter($_SERVER, 'is_string'));";
 
 /// A task of the application: PHP in the containers of `roles`, and nginx beside them.
 struct Task {
@@ -23,17 +47,20 @@ impl Task {
         let [laravel, nginx] = images(["laravel", "nginx"]);
         let mut pod = Pod::new(&laravel, user);
         let example = fs::read_to_string(repository("docker/app/.env.example")).unwrap();
-        let env = pod.file("source.env", &example, 0o444);
+        let encrypted = Self::encrypted(&mut pod, &laravel, &example);
+        let env = pod.file("source.env", &encrypted, 0o444);
         let storage = pod.directory.path().join("storage");
         fs::create_dir(&storage).unwrap();
         pod.hand_over(&storage, if user.is_some() { 0o755 } else { 0o777 });
-        let options = [
+        let mut options = vec![
             format!("--volume={}:/run/source.env:ro", env.display()),
+            format!("--env=LARAVEL_ENV_ENCRYPTION_KEY={KEY}"),
             format!("--volume={}:{STORAGE}", storage.display()),
             "--env=INIT_ENV_SOURCE=/run/source.env".into(),
             // Docker asks each ten seconds otherwise.
             "--health-interval=1s".into(),
         ];
+        options.extend(ENVIRONMENT.iter().map(|variable| format!("--env={variable}")));
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
 
         let (code, said) = pod.complete("migrate", PHP_VOLUMES, &options, &[&laravel, "--migrate"]);
@@ -53,6 +80,18 @@ impl Task {
         // PHP was there before nginx: its first answer is a page.
         assert!(task.pod.get("/").1.contains("Hello from php-init demo"));
         task
+    }
+
+    fn encrypted(pod: &mut Pod, laravel: &str, text: &str) -> String {
+        let plain = pod.file("plain.env", text, 0o444);
+        let options = [
+            "--entrypoint=php",
+            &format!("--env=KEY={KEY}"),
+            &format!("--volume={}:/run/plain.env:ro", plain.display()),
+        ];
+        let (code, said) = pod.complete("encrypt", &[], &options, &[laravel, "-r", ENCRYPT]);
+        assert!(code == 0 && !said.contains("APP_KEY"), "{said}");
+        said
     }
 
     fn status(&self) -> Value {
@@ -130,7 +169,75 @@ impl Task {
         self.pod.until("/", "a page after the kill", |page| page.contains("Hello from php-init demo"));
     }
 
+    /// PHP under FPM has the task role's variables and the plan's, and nothing else of the container's.
+    fn has_the_variables_of_the_task_alone(&self) {
+        let script = self.pod.file("storage/variables.php", VARIABLES, 0o444);
+        let said = self.pod.script(&format!("{STORAGE}/variables.php"));
+        fs::remove_file(script).unwrap();
+        let variables: BTreeMap<String, String> =
+            serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+        // The request's own, and what PHP and FPM set for every script.
+        let own = ["FCGI_ROLE", "HOME", "USER", "PHP_SELF", "REQUEST_METHOD", "SCRIPT_FILENAME"];
+        let given: Vec<&str> =
+            variables.keys().map(String::as_str).filter(|name| !own.contains(name)).collect();
+        assert_eq!(
+            given,
+            [
+                "APP_ENV_PATH",
+                "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                "AWS_EXECUTION_ENV",
+                "AWS_REGION",
+                "ECS_CONTAINER_METADATA_URI_V4",
+                "PATH",
+            ],
+        );
+        assert_eq!(variables["APP_ENV_PATH"], "/opt/php");
+        assert_eq!(variables["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"], "/v2/credentials/shop");
+    }
+
+    /// `.env` was decrypted (the page showed a value of it), and its key is init's alone. Only what Docker itself starts
+    /// has it: `docker exec` gives the container's environment to everyone.
+    fn keeps_its_keys(&self) {
+        for role in self.roles {
+            let processes = self.pod.processes(role);
+            // Between two minutes the scheduler is init alone.
+            assert!(*role == "scheduler" || !processes.is_empty(), "{role}");
+            for (command, environment) in processes {
+                for name in ["LARAVEL_ENV_ENCRYPTION_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"] {
+                    assert!(!environment.contains(name), "{command:?} has {name}");
+                }
+            }
+            let show = "echo json_encode(getenv('LARAVEL_ENV_ENCRYPTION_KEY')), getenv('AWS_REGION');";
+            let command = ["/usr/bin/init", "--no-boot", "--", "php", "-r", show];
+            let (code, said) = self.pod.exec(role, &command);
+            assert!(code == 0 && said.contains("falseeu-west-1"), "{said}");
+            let log = self.pod.logs(role);
+            assert!(!log.contains(&KEY[7..]) && !log.contains("of-the-container"), "{log}");
+        }
+    }
+
+    /// The commands for whoever has a shell in the container, as its user.
+    fn answers_its_operator(&self) {
+        for role in self.roles {
+            let (code, said) = self.pod.exec(role, &["init", "status"]);
+            assert!(code == 0 && said.contains("running, ready"), "{code} {said}");
+            for (part, name) in [("web", "php-fpm"), ("worker", "queue"), ("scheduler", "schedule")] {
+                assert_eq!(said.contains(name), role.contains(part), "{role}, {name}: {said}");
+            }
+            let (code, said) = self.pod.exec(role, &["init", "health"]);
+            assert!(code == 0, "{said}");
+            let (code, said) = self.pod.exec(role, &["init", "doctor", "--json"]);
+            let found: Value =
+                serde_json::from_str(said.trim()).unwrap_or_else(|error| panic!("{error}: {said}"));
+            assert!(code == 0 && found["counts"]["breaks"] == 0, "{found:#}");
+            assert!(found["counts"]["ok"].as_u64().unwrap() > 20, "{found:#}");
+        }
+    }
+
     fn lives(&self) {
+        self.has_the_variables_of_the_task_alone();
+        self.keeps_its_keys();
+        self.answers_its_operator();
         self.serves_nothing_else();
         self.job(0);
         eventually("the job is done", PATIENCE, || (self.jobs("done") == 1).then_some(()));

@@ -22,4 +22,4 @@ mod task_definitions;
 mod wordpress;
 
 /// What [`support::need`] must grant before a [`pod::Pod`] is made.
-const NEEDS: &[&str] = &["root", "docker", "mmdebstrap", "nsenter", "ip", "ss", "curl"];
+const NEEDS: &[&str] = &["root", "docker", "mmdebstrap", "nsenter", "ip", "ss", "curl", "cgi-fcgi"];

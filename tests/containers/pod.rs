@@ -181,6 +181,47 @@ impl Pod {
         docker_says(&["inspect", "--format={{.State.ExitCode}}", &self.name_of(short)]).parse().unwrap()
     }
 
+    /// A command in a container that runs, as `docker exec` has it: with the container's user and environment. Its exit
+    /// code and all it said.
+    pub fn exec(&self, short: &str, command: &[&str]) -> (i32, String) {
+        let output = docker(&[&["exec", &self.name_of(short)], command].concat());
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.code().unwrap(), said.into_owned())
+    }
+
+    /// All that a container has logged.
+    pub fn logs(&self, short: &str) -> String {
+        let output = docker(&["logs", &self.name_of(short)]);
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    }
+
+    /// What each process of a container but init has: its command line, and the environment it was started with.
+    pub fn processes(&self, short: &str) -> Vec<(String, String)> {
+        let name = self.name_of(short);
+        let init = docker_says(&["inspect", "--format={{.State.Pid}}", &name]);
+        let read = |pid: &str, file: &str| {
+            let bytes = fs::read(format!("/proc/{pid}/{file}")).ok()?;
+            Some(String::from_utf8_lossy(&bytes).replace('\0', "\n"))
+        };
+        let pids = docker_says(&["top", &name, "-eo", "pid"]);
+        let others = pids.lines().skip(1).map(str::trim).filter(|pid| *pid != init);
+        others.filter_map(|pid| Some((read(pid, "cmdline")?, read(pid, "environ")?))).collect()
+    }
+
+    /// What a script prints under PHP-FPM, asked as nginx asks, with these parameters and no others.
+    pub fn script(&self, path: &str) -> String {
+        let output = self
+            .inside("/usr/bin/env")
+            .args(["-i", "REQUEST_METHOD=GET"])
+            .arg(format!("SCRIPT_FILENAME={path}"))
+            .args(["/usr/bin/cgi-fcgi", "-bind", "-connect", "127.0.0.1:9000"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+        let (_, body) = said.split_once("\n\n").unwrap_or_else(|| panic!("{path}: {output:?}"));
+        body.to_owned()
+    }
+
     /// A program of this machine in the pod's network.
     pub fn inside(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");

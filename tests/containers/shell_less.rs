@@ -31,14 +31,14 @@ fn answers(user: Option<u32>) {
 
 #[test]
 fn a_root_without_a_shell_as_root() {
-    if need(NEEDS) && need(&["cgi-fcgi"]) {
+    if need(NEEDS) {
         answers(None);
     }
 }
 
 #[test]
 fn a_root_without_a_shell_as_somebody() {
-    if need(NEEDS) && need(&["cgi-fcgi"]) {
+    if need(NEEDS) {
         answers(Some(SOMEBODY));
     }
 }
