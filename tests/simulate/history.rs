@@ -215,6 +215,9 @@ fn end<C: Core>(world: &mut World<C>) {
 fn settle<C: Core>(world: &mut World<C>) {
     // Schedules go on for ever; what they start is not looked at here.
     world.wall = None;
+    if !world.booted() {
+        return;
+    }
     world.run_until(Mono::new(world.now.since_origin() + secs(4000)), u64::MAX);
     if world.over() {
         return;
@@ -236,7 +239,7 @@ fn settle<C: Core>(world: &mut World<C>) {
         // What is down was stopped by somebody, or came to a service that was.
         let stopped = world.ids(Target::Unit(unit)).iter().any(|id| world.halted.contains(id));
         if want == Want::Down && !stopped {
-            world.fail(Invariant::Settles, || format!("{id:?} is down by itself"));
+            world.fail(Invariant::Wanted, || format!("{id:?} is down by itself"));
         }
     }
 }

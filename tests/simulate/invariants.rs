@@ -43,6 +43,7 @@ invariants! {
     CleanExit "A stop that was asked for exits 0."
     LastWord "Nothing follows the exit."
     Settles "When nothing happens any more, what is wanted is RUNNING, and nothing else lives."
+    Wanted "What nobody stopped is wanted."
     DueOnce "No moment of a schedule is run twice, unless the clock is set back by more than three hours."
     DueInTime "What is run was due within the last minute, and the next is later than now."
     LinesWhole "No line of a log is torn, mixed with another, doubled or out of order."

@@ -117,6 +117,8 @@ fn after<C: Core>(core: &C, now: Mono, over: bool, stopping: Option<Mono>, budge
     {
         return Some((Invariant::StopEnds, format!("since {since:?}, deadline {deadline:?}")));
     }
-    let crowd = core.core().snapshot(now).crons.iter().any(|cron| cron.runs.len() > 3);
+    // Of many words, so looked at now and then.
+    let crowd = now.since_origin().subsec_millis().is_multiple_of(16)
+        && core.core().snapshot(now).crons.iter().any(|cron| cron.runs.len() > 3);
     crowd.then(|| (Invariant::Bounded, "an entry has more runs than any plan allows".to_owned()))
 }

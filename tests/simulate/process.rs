@@ -91,7 +91,7 @@ impl Behaviour {
             ends: None,
             leaves: self.leaves.map(|_| None),
             heirs_survive: self.heirs_survive.min(Duration::from_secs(5)),
-            sick_after: self.sick_after.filter(|_| start < 3),
+            sick_after: self.sick_after.filter(|after| start < 3 && *after <= Duration::from_secs(300)),
             flaps: false,
             immortal: false,
             ..self
@@ -137,8 +137,6 @@ pub struct Proc {
     pub killed: Option<super::world::Moment>,
     /// By when it must have had KILL, since it is STOPPING.
     pub kill_by: Option<super::world::Moment>,
-    /// Somebody had a signal sent to it, which ends it or does not.
-    pub asked_to_die: bool,
     /// Attempts of its probes so far.
     pub asked: u32,
 }

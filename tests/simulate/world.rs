@@ -12,7 +12,7 @@ use super::relay::Relay;
 use super::subject::Core;
 use super::wall::Wall;
 use php_init::config::plan::{CronPlan, ServicePlan};
-use php_init::supervisor::{Action, Event, ExitStatus, Id, Mono, Notice, SpawnFault};
+use php_init::supervisor::{Action, Event, ExitStatus, Id, Mono, Notice, SpawnFault, Verb};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -81,6 +81,8 @@ pub struct World<C> {
     budget: Duration,
     booted: bool,
     paused: bool,
+    /// Somebody has a signal sent.
+    passing_on: bool,
     /// Actions of the event that is handled; kept for its memory.
     actions: Vec<Action>,
 }
@@ -128,6 +130,7 @@ impl<C: Core> World<C> {
             budget,
             booted: false,
             paused: false,
+            passing_on: false,
             actions: Vec::new(),
         }
     }
@@ -145,6 +148,10 @@ impl<C: Core> World<C> {
         if let Some(trace) = &mut self.trace {
             trace.push(line());
         }
+    }
+
+    pub const fn booted(&self) -> bool {
+        self.booted
     }
 
     /// Nothing more is to come.
@@ -331,6 +338,7 @@ impl<C: Core> World<C> {
         self.note(|| format!("{now:?} {event:?}"));
         self.believe(&event);
         let is_stop = event == Event::Stop;
+        self.passing_on = matches!(event, Event::Ask { verb: Verb::Signal(_), .. });
         if let Event::SpawnFailed { id, .. } = &event {
             self.refused.remove(id);
         }

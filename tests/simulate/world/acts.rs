@@ -181,7 +181,8 @@ impl<C: Core> World<C> {
             }
             return;
         }
-        process.signalled = true;
+        // What people have sent is no stop.
+        process.signalled |= !self.passing_on;
         let (zombie, heirs) = (process.zombie.is_some(), process.heirs && scope == StopScope::Group);
         let Behaviour { obeys_after, heirs_obey, immortal, .. } = process.behaviour;
         let wait = if signal == Signal::KILL { Some(Duration::ZERO) } else { obeys_after };
@@ -233,7 +234,6 @@ fn fresh(behaviour: Behaviour, generation: u64, now: Moment) -> Proc {
         signalled: false,
         killed: None,
         kill_by: None,
-        asked_to_die: false,
         asked: 0,
     }
 }

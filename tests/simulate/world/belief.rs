@@ -35,12 +35,6 @@ impl<C: Core> World<C> {
                 let ids = self.ids(*target);
                 self.halted.retain(|id| !ids.contains(id));
             }
-            // It is told to nobody but its main process and has no limit.
-            Event::Ask { target: Target::One(id), verb: Verb::Signal(_) } => {
-                if let Some(process) = self.procs.get_mut(id) {
-                    process.asked_to_die = true;
-                }
-            }
             _ => {}
         }
     }

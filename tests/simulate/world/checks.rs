@@ -72,14 +72,13 @@ impl<C: Core> World<C> {
                 }
             }
         }
+        self.check_probes();
         self.check_runs();
     }
 
     fn check_instance(&mut self, id: Id, state: State, deadline: Option<Mono>) {
-        let (now, stopping) = (self.now, self.stopping_since.is_some());
-        let limit = self.limit(id);
-        let process = self.procs.get_mut(&id);
-        let main = process.as_ref().is_some_and(|process| process.main);
+        let process = self.procs.get(&id);
+        let main = process.is_some_and(|process| process.main);
         let left = process.is_some();
         let lives = main || self.refused.contains(&id);
         let agreed = match state {
@@ -87,25 +86,31 @@ impl<C: Core> World<C> {
             State::Stopped | State::Backoff | State::Exited | State::Fatal => !lives,
             State::Stopping => lives || left,
         };
-        // During a stop what has ended is STOPPED as soon as its main process is gone.
         if !agreed {
-            return self.fail(Invariant::Agreed, || format!("{id:?} is {state}, and has a process: {lives}"));
-        }
-        if self.probed.contains(&id) && state != State::Starting {
-            return self.fail(Invariant::Probed, || format!("{id:?} is {state}"));
-        }
-        if self.watched.contains(&id) && state != State::Running {
-            return self.fail(Invariant::Watched, || format!("{id:?} is {state}"));
+            self.fail(Invariant::Agreed, || format!("{id:?} is {state}, and has a process: {lives}"));
         }
         if state == State::Backoff && deadline.is_none() && !left {
-            return self.fail(Invariant::Awaited, || format!("{id:?} waits for nothing"));
+            self.fail(Invariant::Awaited, || format!("{id:?} waits for nothing"));
         }
-        let Some(process) = self.procs.get_mut(&id).filter(|process| process.main) else { return };
-        if state == State::Stopping && !stopping {
-            let by = *process.kill_by.get_or_insert(now.after(limit));
-            if now > by && process.killed.is_none() && process.zombie.is_none() {
+        if state == State::Stopping && main && self.stopping_since.is_none() {
+            let limit = self.now.after(self.limit(id));
+            let Some(process) = self.procs.get_mut(&id) else { return };
+            let by = *process.kill_by.get_or_insert(limit);
+            if self.now > by && process.killed.is_none() && process.zombie.is_none() {
                 self.fail(Invariant::Killed, || format!("{id:?} should have had SIGKILL by {by:?}"));
             }
+        }
+    }
+
+    fn check_probes(&mut self) {
+        let not = |id: &&Id, wanted: State| self.core.state(**id).is_none_or(|(state, _)| state != wanted);
+        let probed = self.probed.iter().find(|id| not(id, State::Starting)).copied();
+        let watched = self.watched.iter().find(|id| not(id, State::Running)).copied();
+        if let Some(id) = probed {
+            self.fail(Invariant::Probed, || format!("{id:?} is not STARTING"));
+        }
+        if let Some(id) = watched {
+            self.fail(Invariant::Watched, || format!("{id:?} is not RUNNING"));
         }
     }
 
@@ -121,7 +126,7 @@ impl<C: Core> World<C> {
         let now = self.now;
         let late = self.procs.iter_mut().find_map(|(id, process)| {
             let told = matches!(id, Id::Run { .. }) && process.main && process.signalled && !stopping;
-            if !told || process.zombie.is_some() || process.asked_to_die {
+            if !told || process.zombie.is_some() {
                 return None;
             }
             let by = *process.kill_by.get_or_insert(now.after(GRACE));
