@@ -81,15 +81,26 @@ impl<C: Core> World<C> {
         let was_stopping = self.core.is_stopping();
         self.core.replan(&plan, now, &mut actions);
         if !was_stopping {
+            let (before, halted) = (self.ids(Target::All), self.halted_units());
             if let Some(wall) = &mut self.wall {
                 wall.replan(&crons, now);
             }
             (self.services, self.crons, self.retired) = (services, crons, retired);
             let ids = self.ids(Target::All);
             self.halted.retain(|id| ids.contains(id));
+            // What comes to a service that somebody stopped as a whole is down too.
+            let comes = |id: &Id| {
+                !before.contains(id) && matches!(id, Id::Service { unit, .. } if halted.contains(unit))
+            };
+            self.halted.extend(ids.into_iter().filter(comes));
         }
         self.carry_out(&mut actions, false);
         self.actions = actions;
+    }
+
+    fn halted_units(&self) -> BTreeSet<u16> {
+        let all = (0_u16..).take(self.services.len()).filter(|unit| !self.retired.contains(unit));
+        all.filter(|unit| self.ids(Target::Unit(*unit)).iter().all(|id| self.halted.contains(id))).collect()
     }
 
     /// Whether the start of an id is right now.
