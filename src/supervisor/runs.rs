@@ -63,6 +63,8 @@ pub(super) struct Run {
     /// When it has run for too long.
     timeout_at: Option<Mono>,
     timed_out: bool,
+    /// The last signal that somebody had sent to it.
+    asked: Option<Signal>,
 }
 
 impl Cron {
@@ -210,7 +212,7 @@ impl Cron {
         let mut process = Process::new(Id::Run { unit: self.unit, run: self.last_run });
         process.ask(turn);
         let timeout_at = self.timeout.map(|timeout| turn.now.after(timeout));
-        self.runs.push(Run { process, timeout_at, timed_out: false });
+        self.runs.push(Run { process, timeout_at, timed_out: false, asked: None });
     }
 
     pub fn spawned(&mut self, run: u32, pid: i32, turn: &mut Turn<'_>) {
@@ -234,6 +236,8 @@ impl Cron {
         let (program, often) = (self.program, self.often);
         let Some(run) = self.find(run) else { return };
         let (told, timed_out) = (run.process.ending(), run.timed_out);
+        // Who asked for the signal need not be told where it came from.
+        let asked = matches!((status, run.asked), (ExitStatus::Signal(by), Some(asked)) if by == asked);
         let uptime = turn.now.since(run.process.started());
         if !run.process.exited(leftovers && told, turn) {
             return;
@@ -243,6 +247,7 @@ impl Cron {
             (true, _) => (Severity::Info, format!("stopped: {}", ending.asked())),
             (false, true) if often => (Severity::Debug, ending.words()),
             (false, true) => (Severity::Info, ending.words()),
+            (false, false) if asked => (Severity::Warn, ending.asked()),
             (false, false) => (Severity::Warn, ending.words()),
         };
         turn.tell(severity, run.process.id, words.clone());
@@ -312,6 +317,7 @@ impl Cron {
     pub fn signal_run(&mut self, run: u32, signal: Signal, turn: &mut Turn<'_>) {
         let Some(run) = self.find(run).filter(|run| run.process.alive()) else { return };
         let id = run.process.id;
+        run.asked = Some(signal);
         turn.act(Action::Signal { id, scope: StopScope::Main, signal });
         turn.tell(Severity::Info, id, format!("sent SIG{signal}: asked to"));
     }

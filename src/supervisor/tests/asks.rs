@@ -161,6 +161,21 @@ fn a_signal_is_sent_and_nothing_else() {
 }
 
 #[test]
+fn a_run_that_ends_of_a_signal_that_somebody_asked_for_is_no_riddle() {
+    let mut script = Script::new(&[], &[cron("job")]);
+    script.play(
+        "0    boot
+         1    run job           => spawn job#1
+         1    spawned job#1
+         2    ask KILL job#1    => KILL job#1
+         2    exit job#1 KILL
+           ! warn job#1: killed by SIGKILL after 1s",
+    );
+    let last = script.core.snapshot(script.now()).crons[0].last_exit.clone();
+    assert_eq!(last.unwrap().0, "killed by SIGKILL after 1s");
+}
+
+#[test]
 fn restarts_are_counted_by_cause() {
     let mut script = up(service("one"), service("other"));
     script.play(

@@ -1,18 +1,13 @@
-//! Tests of the core as a whole: scenarios as scripts, whole lives in a fake world, random histories, and the table
-//! of every state and event.
+//! Tests of the core as a whole: scenarios as scripts, and the table of every state and event. Whole lives and random
+//! histories in a fake world are in `tests/simulate`.
 
 mod asks;
-mod life;
 mod liveness;
 mod order;
 pub(super) mod plans;
-
-mod properties;
-mod random;
 mod replans;
 mod restarts;
 mod runs;
 mod script;
 mod stops;
 mod transitions;
-mod world;

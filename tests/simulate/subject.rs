@@ -1,0 +1,38 @@
+//! What the simulator drives: the core itself, or one that something is wrong with.
+
+use php_init::supervisor::{Action, Event, Id, Mono, Replan, State, Supervisor, Want};
+
+pub trait Core {
+    fn handle(&mut self, event: Event, now: Mono, actions: &mut Vec<Action>);
+    fn replan(&mut self, plan: &Replan<'_>, now: Mono, actions: &mut Vec<Action>);
+    fn next_deadline(&self) -> Option<Mono>;
+    fn is_stopping(&self) -> bool;
+    fn state(&self, id: Id) -> Option<(State, Want)>;
+    fn core(&self) -> &Supervisor;
+}
+
+impl Core for Supervisor {
+    fn handle(&mut self, event: Event, now: Mono, actions: &mut Vec<Action>) {
+        self.handle_into(event, now, actions);
+    }
+
+    fn replan(&mut self, plan: &Replan<'_>, now: Mono, actions: &mut Vec<Action>) {
+        actions.extend(Self::replan(self, plan, now));
+    }
+
+    fn next_deadline(&self) -> Option<Mono> {
+        Self::next_deadline(self)
+    }
+
+    fn is_stopping(&self) -> bool {
+        Self::is_stopping(self)
+    }
+
+    fn state(&self, id: Id) -> Option<(State, Want)> {
+        Self::state(self, id)
+    }
+
+    fn core(&self) -> &Supervisor {
+        self
+    }
+}
