@@ -185,7 +185,7 @@ macro_rules! found {
 }
 
 found! {
-    one_that_forgets_to_kill_is_found ForgetsToKill breaks Killed | EveryoneTold | ClearGround;
+    one_that_forgets_to_kill_is_found ForgetsToKill breaks Killed | EveryoneTold | ClearGround | NothingLeft;
     one_that_starts_twice_is_found StartsTwice breaks OneProcess;
     one_that_never_exits_is_found NeverExits breaks StopEnds;
     one_that_raises_the_stopped_is_found RaisesTheStopped breaks StoppedStaysDown;
