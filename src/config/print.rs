@@ -10,16 +10,17 @@
 //!
 //! All else (paths, users, sources, numbers) is shown resolved.
 
+mod tables;
+
 use super::expand::is_plain_reference;
 use super::plan::{
-    Backoff, ControlPlan, CronPlan, DecryptPlan, Derivation, EcsPlan, Env, FilePlan, FpmPlan, GiveUp,
-    HealthPlan, KeySource, LivePlan, LogPlan, MigratePlan, OnChange, Plan, ProbePlan, ReadyPlan, Secret,
-    ServicePlan, Signal, StepPlan, WarmUpPlan,
+    Backoff, ControlPlan, CronPlan, EcsPlan, Env, FilePlan, FpmPlan, GiveUp, HealthPlan, LogPlan,
+    MigratePlan, OnChange, Plan, ServicePlan, Signal, StepPlan,
 };
 use super::secret::looks_secret;
-use super::values::{show_codes, show_duration, show_mode, show_size, show_word};
+use super::values::{show_duration, show_mode, show_size, show_word};
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Prints `plan` as [`super::resolve::as_written`] gives it, with the lock code of the resolved plan.
@@ -192,7 +193,7 @@ fn file(out: &mut Out, file: &FilePlan) {
     out.text("max-size", &show_size(file.max_size));
     out.list("require-keys", file.require_keys.iter().map(String::as_str));
     if let Some(plan) = &file.decrypt {
-        out.line("decrypt", decrypt(plan));
+        out.line("decrypt", tables::decrypt(plan));
     }
     if let Some(endpoint) = &file.endpoint {
         out.line("endpoint", quote(endpoint));
@@ -210,33 +211,6 @@ fn file(out: &mut Out, file: &FilePlan) {
             out.line("on-change", format!("{{ signal = {signal}, service = {service} }}"));
         }
     }
-}
-
-fn decrypt(plan: &DecryptPlan) -> String {
-    let mut pairs = vec![("format", text(show_word(plan.format))), ("cipher", text(show_word(plan.cipher)))];
-    let source = |env: &'static str, file: &'static str, from: &KeySource| match from {
-        KeySource::Env(name) => (env, text(name)),
-        KeySource::File(path) => (file, text(&path.display().to_string())),
-    };
-    match &plan.secret {
-        Secret::Key { key, iv } => {
-            pairs.push(source("key-env", "key-file", key));
-            pairs.extend(iv.as_ref().map(|iv| source("iv-env", "iv-file", iv)));
-        }
-        Secret::Passphrase { from, digest, derivation } => {
-            pairs.push(source("passphrase-env", "passphrase-file", from));
-            pairs.push(("digest", text(show_word(*digest))));
-            pairs.push(match derivation {
-                Derivation::Pbkdf2 { iterations } => ("iterations", iterations.to_string()),
-                Derivation::OneRound => ("pbkdf2", false.to_string()),
-            });
-        }
-    }
-    if plan.base64 {
-        pairs.push(("base64", true.to_string()));
-    }
-    let pairs: Vec<String> = pairs.into_iter().map(|(key, value)| format!("{key} = {value}")).collect();
-    format!("{{ {} }}", pairs.join(", "))
 }
 
 fn step(out: &mut Out, step: &StepPlan) {
@@ -288,13 +262,13 @@ fn service(out: &mut Out, service: &ServicePlan) {
     out.text("pause-signal", &signal(service.pause_signal));
     out.text("resume-signal", &signal(service.resume_signal));
     if let Some(ready) = &service.ready {
-        out.line("ready", self::ready(ready));
+        out.line("ready", tables::ready(ready));
         if let Some(plan) = &ready.warm_up {
-            out.line("warm-up", warm_up(plan));
+            out.line("warm-up", tables::warm_up(plan));
         }
     }
     if let Some(live) = &service.live {
-        out.line("live", self::live(live));
+        out.line("live", tables::live(live));
     }
     if let Some(fpm) = &service.fpm {
         out.line("fpm", self::fpm(fpm));
@@ -338,60 +312,6 @@ fn give_up(give_up: &GiveUp) -> String {
         text(&show_duration(give_up.within)),
         text(show_word(give_up.then)),
     )
-}
-
-fn ready(ready: &ReadyPlan) -> String {
-    format!(
-        "{{ {}, interval = {}, timeout = {}, successes = {}, deadline = {} }}",
-        probe(&ready.probe, "socket"),
-        text(&show_duration(ready.interval)),
-        text(&show_duration(ready.timeout)),
-        ready.successes,
-        text(&show_duration(ready.deadline)),
-    )
-}
-
-fn warm_up(plan: &WarmUpPlan) -> String {
-    let list = |paths: &[PathBuf]| {
-        let paths: Vec<String> = paths.iter().map(|path| text(&path.display().to_string())).collect();
-        paths.join(", ")
-    };
-    format!(
-        "{{ paths = [{}], exclude = [{}], budget = {}, parallel = {} }}",
-        list(&plan.paths),
-        list(&plan.exclude),
-        text(&show_duration(plan.budget)),
-        plan.parallel,
-    )
-}
-
-fn live(live: &LivePlan) -> String {
-    format!(
-        "{{ {}, interval = {}, timeout = {}, failures = {}, successes = {} }}",
-        probe(&live.probe, "watchdog"),
-        text(&show_duration(live.interval)),
-        text(&show_duration(live.timeout)),
-        live.failures,
-        live.successes,
-    )
-}
-
-fn probe(probe: &ProbePlan, notify: &str) -> String {
-    match probe {
-        ProbePlan::FastCgi { address, path } => format!("fastcgi = {}, path = {}", text(address), text(path)),
-        ProbePlan::Tcp { address } => format!("tcp = {}", text(address)),
-        ProbePlan::Unix { path } => format!("unix = {}", text(&path.display().to_string())),
-        ProbePlan::Http { address, path, host, status } => {
-            let url = match address.starts_with('/') {
-                true => format!("http://unix:{address}:{path}"),
-                false => format!("http://{address}{path}"),
-            };
-            format!("http = {}, status = {}, host = {}", text(&url), text(&show_codes(status)), text(host))
-        }
-        ProbePlan::Command { command } => format!("command = {}", list(command)),
-        ProbePlan::Notify => format!("notify = {}", text(notify)),
-        ProbePlan::NotifyFd { fd } => format!("notify-fd = {fd}"),
-    }
 }
 
 fn fpm(fpm: &FpmPlan) -> String {
