@@ -7,8 +7,8 @@ mod toml;
 
 use super::resolve::{Layers, resolve};
 use super::schema::{
-    Backoff, Boot, Config, Control, Cron, Ecs, File, Fpm, GiveUp, Health, Live, Log, Migrate, Ready, Reload,
-    Service,
+    Backoff, Boot, Config, Control, Cron, Decrypt, Ecs, File, Fpm, GiveUp, Health, Live, Log, Migrate, Ready,
+    Reload, Service, WarmUp,
 };
 use super::tree::Source;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
@@ -27,6 +27,19 @@ pub struct Section {
     base: &'static str,
 }
 
+impl Section {
+    /// The configuration that this key can be added to.
+    fn base_of(&self, key: &str) -> &'static str {
+        match (self.name, key) {
+            ("Decrypt", "pbkdf2" | "iterations" | "digest" | "base64") => {
+                "[[file]]\nsource = '/a'\npath = '/b'\n[file.decrypt]\nformat = 'openssl'\n\
+                 cipher = 'des3'\npassphrase-env = 'C'\n"
+            }
+            _ => self.base,
+        }
+    }
+}
+
 /// The sections in the order of the reference.
 pub fn sections() -> Vec<Section> {
     let section = |name, header, fields, base| Section { name, header, fields, base };
@@ -37,6 +50,12 @@ pub fn sections() -> Vec<Section> {
         section("Health", "[health]", fields::<Health>(), "[health]\n"),
         section("Ecs", "[ecs]", fields::<Ecs>(), "[ecs]\n"),
         section("File", "[[file]]", fields::<File>(), "[[file]]\nsource = '/a'\npath = '/b'\n"),
+        section(
+            "Decrypt",
+            "[file.decrypt]",
+            fields::<Decrypt>(),
+            "[[file]]\nsource = '/a'\npath = '/b'\n[file.decrypt]\nformat = 'laravel'\n",
+        ),
         section("Boot", "[[boot]]", fields::<Boot>(), "[[boot]]\nname = 'a'\ncommand = ['b']\n"),
         section("Reload", "[reload]", fields::<Reload>(), "[reload]\n"),
         section("Migrate", "[migrate]", fields::<Migrate>(), "[migrate]\ncommand = ['a']\n"),
@@ -64,6 +83,12 @@ pub fn sections() -> Vec<Section> {
             "[service.php-fpm.live]",
             fields::<Live>(),
             "[service.a]\ncommand = ['b']\n[service.a.live]\nfastcgi = 'a:1'\n",
+        ),
+        section(
+            "WarmUp",
+            "[service.php-fpm.warm-up]",
+            fields::<WarmUp>(),
+            "[service.a]\ncommand = ['b']\nready = { fastcgi = 'a:1' }\n[service.a.warm-up]\npaths = ['c']\n",
         ),
         section(
             "Fpm",
@@ -145,13 +170,14 @@ fn every_default_that_is_named_is_the_default() {
     let schema = json::annotated();
     let mut checked = 0;
     for section in sections() {
-        let before = resolve(&none(section.base), &|_| None, None)
-            .unwrap_or_else(|errors| panic!("{}: {}", section.name, shown(&errors)));
         for key in section.fields {
+            let base = section.base_of(key);
+            let before = resolve(&none(base), &|_| None, None)
+                .unwrap_or_else(|errors| panic!("{}: {}", section.name, shown(&errors)));
             let field =
                 toml::definition(&schema, &section).get("properties").and_then(|all| all.get(key)).unwrap();
             let Some(default) = field.get("default") else { continue };
-            let text = format!("{}{key} = {}\n", section.base, toml::literal(default));
+            let text = format!("{base}{key} = {}\n", toml::literal(default));
             let after =
                 resolve(&none(&text), &|_| None, None).unwrap_or_else(|errors| panic!("{}", shown(&errors)));
             assert_eq!(before, after, "{} of {}", key, section.name);
