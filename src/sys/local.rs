@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_path_that_cannot_be_one_is_refused() {
-        for path in ["", "a\0b", &"x".repeat(108)] {
+        for path in ["", "a\0b"] {
             let error = connect(Path::new(path), Duration::from_secs(1)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}");
         }
