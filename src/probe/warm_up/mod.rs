@@ -16,6 +16,8 @@ pub const SCRIPT: &str = include_str!("warm_up.php");
 
 /// Files whose faults end a request are left out one by one; more than these mean that something else is wrong.
 const MOST_FATAL: usize = 20;
+/// So many of the files that could not be compiled are named.
+const NAMES: usize = 5;
 
 #[derive(Serialize)]
 struct Job<'a> {
@@ -57,14 +59,32 @@ pub struct Report {
 }
 
 impl Report {
-    fn add(&mut self, part: &Answer) {
-        let sum = |all: &mut u64, part: u64| *all = all.saturating_add(part);
-        sum(&mut self.compiled, part.compiled);
-        sum(&mut self.cached, part.cached);
-        sum(&mut self.failed, part.failed);
-        self.full |= part.full;
-        self.off |= !part.opcache;
-        self.names.extend(part.names.iter().take(5_usize.saturating_sub(self.names.len())).cloned());
+    /// What the last request for a share tells, with what all of them compiled and the files that ended one. It has looked at
+    /// everything but these once more: what failed before failed again, and what was compiled before is cached.
+    fn of(last: Answer, compiled: u64, fatal: Vec<String>) -> Self {
+        let failed = u64::try_from(fatal.len()).unwrap_or(u64::MAX);
+        Self {
+            compiled,
+            cached: last.cached.saturating_sub(compiled.saturating_sub(last.compiled)),
+            failed: last.failed.saturating_add(failed),
+            left: last.left,
+            full: last.full,
+            off: !last.opcache,
+            names: fatal.into_iter().chain(last.names).take(NAMES).collect(),
+        }
+    }
+
+    /// Adds another share.
+    fn add(&mut self, share: Self) {
+        let sum = |all: &mut u64, share: u64| *all = all.saturating_add(share);
+        sum(&mut self.compiled, share.compiled);
+        sum(&mut self.cached, share.cached);
+        sum(&mut self.failed, share.failed);
+        sum(&mut self.left, share.left);
+        self.full |= share.full;
+        self.off |= share.off;
+        self.names.extend(share.names);
+        self.names.truncate(NAMES);
     }
 
     /// Everything that was to be compiled is.
@@ -110,37 +130,26 @@ pub async fn warm_up(address: &Address, plan: &WarmUpPlan) -> Result<Report, Str
     }
     let mut report = Report::default();
     for result in futures_util::future::join_all(running).await {
-        let part = result?;
-        report.compiled = report.compiled.saturating_add(part.compiled);
-        report.cached = report.cached.saturating_add(part.cached);
-        report.failed = report.failed.saturating_add(part.failed);
-        report.left = report.left.saturating_add(part.left);
-        report.full |= part.full;
-        report.off |= part.off;
-        report.names.extend(part.names);
+        report.add(result?);
     }
-    report.names.truncate(5);
     Ok(report)
 }
 
 /// One share of the files, asked for again when a file ended the request.
 async fn one_part(address: &Address, plan: &WarmUpPlan, part: u16, parts: u16) -> Result<Report, String> {
     let began = tokio::time::Instant::now();
-    let mut skip: Vec<String> = Vec::new();
-    let mut report = Report::default();
+    let (mut skip, mut compiled) = (Vec::new(), 0_u64);
     loop {
         let seconds = plan.budget.saturating_sub(began.elapsed()).as_secs_f64();
         let job = Job { paths: &plan.paths, exclude: &plan.exclude, skip: &skip, part, parts, seconds };
-        let answer = ask(address, &plan.script, &job).await?;
-        // What an earlier request compiled is cached for this one.
-        let (compiled, cached) = (report.compiled, answer.cached);
-        report.add(&answer);
-        report.cached = cached.saturating_sub(compiled);
-        report.left = answer.left;
-        let Some(file) = answer.fatal.filter(|_| skip.len() < MOST_FATAL) else { return Ok(report) };
-        report.failed = report.failed.saturating_add(1);
-        report.names.push(file.clone());
-        skip.push(file);
+        let mut answer = ask(address, &plan.script, &job).await?;
+        compiled = compiled.saturating_add(answer.compiled);
+        let fatal = answer.fatal.take();
+        let again = fatal.is_some() && skip.len() < MOST_FATAL;
+        skip.extend(fatal);
+        if !again {
+            return Ok(Report::of(answer, compiled, skip));
+        }
     }
 }
 
