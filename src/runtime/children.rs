@@ -3,6 +3,9 @@
 //! Spawn and reap happen on the same thread, so a pid is in the table before it can be reaped. A pid that is not in
 //! the table is an orphan that the kernel gave to init: it is reaped and counted.
 
+mod launching;
+mod storm;
+
 use super::clock;
 use super::relay::RelayHandle;
 use crate::config::plan::{Signal, StopScope};
@@ -12,11 +15,13 @@ use crate::sys::proc::{self, Process};
 use crate::sys::reap::{Reaped, Reaper, WaitStatus};
 use crate::sys::spawn::{Command, Context, SpawnError};
 use crate::sys::{Pid, group, words};
+use launching::Launching;
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::time::Duration;
+use storm::Storm;
 
 /// Whose child it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,6 +85,8 @@ pub struct Children {
     oom: OnceCell<Option<(OomCounter, u64)>>,
     orphans_reaped: u64,
     more: bool,
+    launching: Launching,
+    storm: Storm,
 }
 
 impl Children {
@@ -94,6 +101,8 @@ impl Children {
             oom: OnceCell::new(),
             orphans_reaped: 0,
             more: false,
+            launching: Launching::default(),
+            storm: Storm::default(),
         })
     }
 
@@ -102,7 +111,8 @@ impl Children {
     /// # Errors
     /// The program is not there or the system refused the fork.
     pub fn spawn(&mut self, who: Who, command: &Command) -> Result<Pid, SpawnError> {
-        let pid = command.spawn(self.reaper.faults())?;
+        let pid = command.spawn(self.reaper.launcher())?;
+        self.launching.began();
         let child = Child {
             who,
             started: clock::now(),
@@ -131,8 +141,16 @@ impl Children {
     pub fn reap(&mut self) -> Vec<Gone> {
         let batch = self.reaper.reap();
         self.more = batch.more;
-        let oom = !batch.reaped.is_empty() && self.oom_rose();
-        batch.reaped.into_iter().filter_map(|end| self.take(end, oom)).collect()
+        self.launching.executed(&batch.executed);
+        // The kernel's own victims are killed, and whoever fails for the sake of one is ours.
+        let telling = |end: &Reaped| {
+            self.live.contains_key(&end.pid) || end.status == WaitStatus::Signal(Signal::KILL.number())
+        };
+        let oom = batch.reaped.iter().any(telling) && self.oom_rose();
+        let before = self.orphans_reaped;
+        let ours: Vec<Gone> = batch.reaped.into_iter().filter_map(|end| self.take(end, oom)).collect();
+        self.storm.looked(self.orphans_reaped.saturating_sub(before), !ours.is_empty(), clock::now());
+        ours
     }
 
     /// The last batch was full: other events first, then the rest.

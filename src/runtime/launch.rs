@@ -3,7 +3,7 @@
 use super::children::Who;
 use super::relay::{SourceInfo, Tap};
 use super::shell::Shell;
-use crate::config::plan::{Env, LogFormat, OnStall};
+use crate::config::plan::{Env, LogFormat, OnStall, Signal};
 use crate::logs::format::{Label, Stream};
 use crate::sys::spawn::{Command, Output, SpawnError};
 use crate::sys::users::UsersError;
@@ -87,6 +87,8 @@ impl Shell {
             umask: Some(launch.umask),
             // init's own is higher than what it was started with.
             open_files: launch.open_files.or(self.role.open_files),
+            // As PID 1 a killed init takes everything with it; elsewhere nobody would supervise what goes on.
+            death_signal: (!self.role.pid1).then_some(Signal::KILL),
             ..Command::new(launch.argv)
         })
     }

@@ -140,6 +140,7 @@ impl Shell {
             biased;
             signal = self.signals.next() => signal,
             () = clock::until(deadline) => return Happening::Deadline,
+            () = self.children.due() => Signal::CHLD,
             // One CHLD may stand for more ends than a batch holds, and no other comes for the rest.
             () = std::future::ready(()), if self.children.more_to_reap() => Signal::CHLD,
         };

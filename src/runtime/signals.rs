@@ -9,6 +9,10 @@ use std::io;
 /// `SIGWINCH`, and Fargate honours it; PWR is what LXC and systemd-nspawn send.
 const STOP: &[Signal] = &[Signal::TERM, Signal::INT, Signal::QUIT, Signal::WINCH, Signal::PWR];
 
+/// XCPU and XFSZ: the kernel sends them when a limit of the container is reached, such as that of the size of a file
+/// which is the log. Nobody else than PID 1 is spared; caught, the write fails like any other.
+const LIMITS: [i32; 2] = [24, 25];
+
 /// Every signal that a one-off gets forwarded: all that a process may catch, but those the kernel sends for a fault
 /// of the program itself (4 ILL, 5 TRAP, 6 ABRT, 7 BUS, 8 FPE, 11 SEGV, 31 SYS), 17 CHLD, which is ours, 13 PIPE, which
 /// Rust ignores, and 21 TTIN and 22 TTOU, which mean init's own access to the terminal.
@@ -36,6 +40,7 @@ impl Signals {
             .into_iter()
             .chain(STOP.iter().copied())
             .map(Signal::number)
+            .chain(LIMITS)
             .collect();
         if forward {
             wanted.extend(forwarded());

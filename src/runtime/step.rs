@@ -84,6 +84,10 @@ impl Shell {
                         self.kill_step(pid).await;
                         return StepEnd::Stopped(signal);
                     }
+                    // The step was frozen with init.
+                    None if deadline.is_some_and(clock::slept_through) => {
+                        deadline = timeout.map(|timeout| clock::now().after(timeout));
+                    }
                     None => {
                         self.end_step(pid).await;
                         return StepEnd::TimedOut;

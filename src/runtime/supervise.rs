@@ -1,6 +1,7 @@
 //! The event loop: waits for one thing at a time, tells the core, carries out what the core asks.
 
 mod asks;
+mod orphans;
 mod show;
 mod spawn;
 mod waits;
@@ -12,7 +13,7 @@ use super::ecs::protection::{self, Protection};
 use super::probing::Aim;
 use super::reload::Reloads;
 use super::shell::Shell;
-use super::{clock, mirror, probing, status, step, stop};
+use super::{clock, control, mirror, probing, status, step, stop};
 use crate::config::plan::{Plan, ServicePlan, Signal, StopScope};
 use crate::control::protocol::Phase;
 use crate::exit;
@@ -42,12 +43,14 @@ pub(super) struct Loop<'a> {
     orphans: Option<u32>,
     /// How many actions were carried out.
     done: u32,
+    /// Another init supervises already, as was found out late.
+    refused: Option<u8>,
 }
 
 /// Supervises until the container ends; its exit code.
 ///
 /// # Errors
-/// [`End::Failed`] when what is to be supervised cannot be: nothing was started.
+/// [`End::Failed`] when what is to be supervised cannot be, or another init does it already.
 pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
     let mut plan = (*shell.plan).clone();
     super::crontabs::load(&mut plan, std::env::var("TZ").ok().as_deref(), &std::path::Path::to_owned)
@@ -84,10 +87,15 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
         took: HashMap::new(),
         orphans: None,
         done: 0,
+        refused: None,
     };
     event_loop.shell.board.enter(Phase::Running);
     event_loop.shell.board.supervises.set(true);
-    let code = event_loop.run().await;
+    let started = event_loop.feed(Event::Boot).await;
+    if let Some(code) = event_loop.refused {
+        return Err(End::Failed(code));
+    }
+    let code = event_loop.run(started).await;
     event_loop.shell.board.supervises.set(false);
     event_loop.reloads.finish(event_loop.shell).await;
     event_loop.protection.finish(event_loop.shell.left_to_stop()).await;
@@ -103,8 +111,7 @@ pub fn nothing(plan: &Plan) -> String {
 }
 
 impl Loop<'_> {
-    async fn run(&mut self) -> u8 {
-        let mut ended = self.feed(Event::Boot).await;
+    async fn run(&mut self, mut ended: Option<u8>) -> u8 {
         let (mut in_a_row, mut settled) = (0_u32, false);
         loop {
             self.note();
@@ -136,6 +143,7 @@ impl Loop<'_> {
                 () = clock::until(self.reloads.deadline()) => ended = self.reload_due().await,
                 // One CHLD may stand for more ends than a batch holds; the rest waits until everything else had its turn.
                 () = std::future::ready(()), if self.shell.children.more_to_reap() => ended = self.reap().await,
+                () = self.shell.children.due() => ended = self.reap().await,
                 // Last: clients that ask without end must not stop the clock either.
                 ask = self.shell.control.next() => ended = self.asked(ask).await,
                 () = std::future::ready(()), if in_a_row >= SIGNALS_IN_A_ROW => {}
@@ -263,6 +271,11 @@ impl Loop<'_> {
                     tokio::task::yield_now().await;
                 }
             }
+            // Before anybody is told that something has started.
+            self.refused = control::open_late(self.shell).await.err();
+            if self.refused.is_some() {
+                return self.refused;
+            }
             let event = events.pop_front()?;
             self.waits.see(&event);
             actions = self.core.handle(event, clock::now());
@@ -316,36 +329,17 @@ impl Loop<'_> {
                 stop::signal_all(&orphans, signal);
                 // The count is told at once, even when it is the same.
                 self.orphans = Some(u32::MAX);
-                events.extend(self.orphan_event());
+                events.extend(self.orphan_event(stop::descendants()));
             }
             Action::CountOrphans => {
                 self.orphans = Some(u32::MAX);
-                events.extend(self.orphan_event());
+                let all = walk.get_or_insert_with(stop::descendants);
+                events.extend(self.orphan_event(all.clone()));
             }
             Action::Notice(notice) => self.tell(&notice),
             // Handled by the caller.
             Action::Exit { .. } => {}
         }
-    }
-
-    async fn count_orphans(&mut self) -> Option<u8> {
-        // While a unit lives the core waits for that, and asks afterwards; a walk over /proc for each process that ends
-        // would make the stop of a thousand services take a minute.
-        if !self.shell.children.is_idle() {
-            return None;
-        }
-        match self.orphan_event() {
-            Some(event) => self.feed(event).await,
-            None => None,
-        }
-    }
-
-    /// The number of orphans, when it changed since the core was told.
-    fn orphan_event(&mut self) -> Option<Event> {
-        let told = self.orphans?;
-        let alive = u32::try_from(self.shell.children.orphans(stop::descendants()).len()).unwrap_or(u32::MAX);
-        self.orphans = Some(alive);
-        (alive != told).then_some(Event::Orphans { alive })
     }
 
     fn planned(&self, id: Id) -> Option<&ServicePlan> {

@@ -90,8 +90,7 @@ fn mark_each() -> io::Result<()> {
     Ok(())
 }
 
-/// One system call, so also right between fork and exec.
-pub(super) fn close_range_cloexec() -> io::Result<()> {
+fn close_range_cloexec() -> io::Result<()> {
     // SAFETY: three numbers; descriptors stay open until an exec.
     let result = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     check(i32::try_from(result).unwrap_or(-1)).map(drop)
@@ -116,6 +115,11 @@ pub fn space(path: &Path) -> io::Result<(u64, u64, u64, u64)> {
     #[allow(clippy::unnecessary_cast, reason = "the types depend on the C library")]
     let (inodes, inodes_free) = (data.files() as u64, data.files_available() as u64);
     Ok((blocks.saturating_mul(block), free.saturating_mul(block), inodes, inodes_free))
+}
+
+/// The file system at `path` has no inode left: it is full however much room it has.
+pub fn is_out_of_inodes(path: &Path) -> bool {
+    space(path).is_ok_and(|(_, _, inodes, free)| inodes > 0 && free == 0)
 }
 
 /// Magic numbers of statfs(2) and linux/magic.h that containers meet.

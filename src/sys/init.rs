@@ -4,11 +4,12 @@
 //! (Rust has opened /dev/null in place of closed ones by now); and SIGPIPE, which Rust ignores from the
 //! start: a write to a closed pipe must be an error for init, and every child gets the default back
 //! ([`super::spawn`]).
+#![expect(unsafe_code, reason = "signal(2)")]
 
 use super::{Pid, errno_words, fd};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 
 /// Is this process pid 1 of its namespace?
 pub fn is_pid1() -> bool {
@@ -38,6 +39,9 @@ pub struct Became {
 /// - Of all signals SIGTTOU alone is blocked, so that a log line from a background group of a terminal with `stty
 ///   tostop` does not stop init. What the parent had blocked is not: a mask survives exec, and with CHLD or TERM
 ///   in it init would never hear of an end or a stop. Threads made later inherit the mask; children do not.
+/// - SEGV and BUS are not caught. Rust does so to tell of a stack that overflowed, on a stack of 8 KiB of its own: one
+///   that is sent with a few other signals overflows that, and the kernel then kills even pid 1, which it protects from
+///   whatever it does not catch.
 /// - The soft limit of open files is raised: the pipes of 500 processes use up the usual 1024. Children must get the old
 ///   one back, for select(2) knows no descriptor beyond it, and some daemons close all that there could be.
 /// - With `close_inherited`, descriptors from 3 up that came with the process are closed in every child.
@@ -59,6 +63,10 @@ pub fn become_init(close_inherited: bool) -> Became {
     ttou.add(Signal::SIGTTOU);
     if let Err(errno) = ttou.thread_set_mask() {
         became.warn("cannot set the mask of signals", errno as i32);
+    }
+    for fault in [Signal::SIGSEGV, Signal::SIGBUS] {
+        // SAFETY: the default has no handler that could be unsound. It cannot fail: both may be set.
+        let _ = unsafe { signal(fault, SigHandler::SigDfl) };
     }
     if close_inherited && let Err(error) = fd::close_all_on_exec() {
         let errno = error.raw_os_error().unwrap_or_default();

@@ -3,7 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`users`] | `/etc/passwd` and `/etc/group` without NSS: who a child runs as |
-//! | [`spawn`] | everything prepared, then fork and exec; failures of the child come back through one pipe |
+//! | [`spawn`] | everything prepared, then clone and exec; failures of the child come back through one pipe |
 //! | [`reap`] | the one reaper, which joins each exit with the fault its child reported |
 //! | [`group`] | signals to one process or one process group, and never to all |
 //! | [`proc`] | one pass over /proc: descendants, also those that left their group |
@@ -16,6 +16,7 @@
 //! | [`local`] | the client's end of a unix socket, under a time limit |
 //! | [`capabilities`] | which of root's powers init lacks |
 //! | [`cgroup`] | the kernel's count of out-of-memory kills |
+//! | [`oom`] | whom the kernel ends first for want of memory |
 //! | [`files`] | probing, making and placing files as another user, safely |
 //! | [`socket`] | where the control socket is: long paths, its mode, who hung up
 //! | [`clock`] | monotonic and wall time, and an alarm that notices a stepped clock |
@@ -24,8 +25,8 @@
 //! waits, retries or logs. Every call returns at once, except for reads and writes of files.
 //!
 //! Two rules keep it sound. Every descriptor that is opened is `CLOEXEC`, so no child gets one by accident.
-//! And the code between fork and exec ([`spawn`]'s `child`) calls nothing but system calls: the parent has a
-//! second thread.
+//! And the code between clone and exec ([`spawn`]'s `child`) makes nothing but system calls: it runs in the
+//! parent's memory.
 
 pub mod capabilities;
 pub mod cgroup;
@@ -38,6 +39,7 @@ pub mod init;
 pub mod local;
 pub mod memory;
 pub mod notify;
+pub mod oom;
 pub mod proc;
 pub mod reap;
 pub mod socket;
@@ -102,6 +104,11 @@ pub(crate) fn errno_words(errno: i32) -> String {
         }
         _ => text.to_owned(),
     }
+}
+
+/// It failed for want of something of which there may be enough in a moment: descriptors or memory.
+pub fn is_want(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))
 }
 
 /// `Err` of the calling thread's errno when a system call returned -1.

@@ -58,7 +58,7 @@ pub fn socket() -> io::Result<(File, String)> {
     let length = usize::try_from(length).unwrap_or_default().saturating_sub(size_of::<libc::sa_family_t>());
     // The name begins with a NUL, which NOTIFY_SOCKET spells "@"; the kernel's own are five hexadecimal digits.
     let name: String =
-        address.sun_path.iter().take(length).skip(1).map(|byte| char::from(byte.cast_unsigned())).collect();
+        address.sun_path.iter().take(length).skip(1).map(|byte| char::from(byte.to_ne_bytes()[0])).collect();
     if name.is_empty() {
         return Err(io::Error::other("the kernel gave the socket no name"));
     }

@@ -13,7 +13,7 @@ use super::group::{self, Sent};
 use super::{Pid, check};
 use crate::config::plan::Signal;
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// One process at the time of the walk.
@@ -30,7 +30,7 @@ pub struct Process {
     pub start_time: u64,
     /// At most 15 bytes, as the kernel keeps it.
     pub comm: String,
-    /// It has ended and its parent has not reaped it.
+    /// It has ended, with all its threads, and its parent has not reaped it.
     pub zombie: bool,
 }
 
@@ -183,7 +183,11 @@ fn send(pidfd: &OwnedFd, signal: Signal) -> io::Result<Sent> {
 
 /// `Ok(None)`: something that is no stat line.
 fn read(pid: Pid) -> io::Result<Option<Process>> {
-    Ok(parse(&std::fs::read(format!("/proc/{pid}/stat"))?))
+    let mut file = std::fs::File::open(format!("/proc/{pid}/stat"))?;
+    // Longer than any line. The kernel gives all of it at once, and `fs::read`, told a size of 0, asks six times.
+    let mut line = [0; 2048];
+    let length = file.read(&mut line)?;
+    Ok(parse(line.get(..length).unwrap_or_default()))
 }
 
 /// One line of /proc/PID/stat: `pid (comm) state ppid pgrp session …`, proc(5). comm may hold spaces,
@@ -196,16 +200,19 @@ fn parse(line: &[u8]) -> Option<Process> {
     let rest = std::str::from_utf8(line.get(close.checked_add(1)?..)?).ok()?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?;
+    let (parent, group, session) = (fields.next()?, fields.next()?, fields.next()?);
+    // Field 20 of the line. One whose first thread has ended while others go on is Z as well, and lives.
+    let threads: u32 = fields.nth(13)?.parse().ok()?;
     Some(Process {
         pid: Pid::new(pid)?,
-        parent: fields.next()?.parse().ok()?,
-        group: fields.next()?.parse().ok()?,
-        session: fields.next()?.parse().ok()?,
-        // Field 22 of the line; 7 to 21 are passed over.
-        start_time: fields.nth(15)?.parse().ok()?,
+        parent: parent.parse().ok()?,
+        group: group.parse().ok()?,
+        session: session.parse().ok()?,
+        // Field 22.
+        start_time: fields.nth(1)?.parse().ok()?,
         comm,
         // X is a process that is being reaped at the moment.
-        zombie: matches!(state, "Z" | "X" | "x"),
+        zombie: matches!(state, "X" | "x") || (state == "Z" && threads <= 1),
     })
 }
 
@@ -227,6 +234,15 @@ mod tests {
         for text in ["", "1", "1 (x", "1 x)", ")(", "1 (x)", "1 (x) S 2", "0 (x) S 0 0 0"] {
             assert_eq!(parse(text.as_bytes()), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_lives() {
+        let zombie = |threads: u32| {
+            let line = format!("77 (x) Z 1 77 77 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 12345 0 0");
+            parse(line.as_bytes()).unwrap().zombie
+        };
+        assert_eq!((zombie(0), zombie(1), zombie(2)), (true, true, false));
     }
 
     #[test]

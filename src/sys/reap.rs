@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "wait4(2)")]
 
 use super::Pid;
-use super::spawn::{ExecFault, FaultPipe};
+use super::spawn::{ExecFault, Launcher};
 use std::io;
 use std::time::Duration;
 
@@ -55,14 +55,15 @@ pub struct Reaped {
 #[must_use]
 pub struct Batch {
     pub reaped: Vec<Reaped>,
+    /// Children that live, and have become their program since the last look.
+    pub executed: Vec<Pid>,
     /// The batch is full and there may be more: call again, after other events had their turn.
     pub more: bool,
 }
 
 /// Reaps every child and orphan of this process, with the faults that children reported.
-#[derive(Debug)]
 pub struct Reaper {
-    faults: FaultPipe,
+    launcher: Launcher,
     /// Faults of children that are not reaped yet; at most one for each.
     pending: Vec<ExecFault>,
 }
@@ -71,14 +72,17 @@ impl Reaper {
     /// At most so many in a batch, so that a storm of orphans (0.75 µs each) does not hold up the loop.
     pub const BATCH: usize = 1024;
 
-    /// A reaper with its fault pipe. Made once.
+    /// A reaper, and where children start from that it will reap. Made once.
+    ///
+    /// # Errors
+    /// The system refused a pipe.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { faults: FaultPipe::new()?, pending: Vec::new() })
+        Ok(Self { launcher: Launcher::new()?, pending: Vec::new() })
     }
 
     /// For [`spawn`](super::spawn::Command::spawn).
-    pub fn faults(&self) -> &FaultPipe {
-        &self.faults
+    pub fn launcher(&self) -> &Launcher {
+        &self.launcher
     }
 
     /// Everything that has ended so far. Call on SIGCHLD: signals coalesce, so one may stand for many.
@@ -92,8 +96,9 @@ impl Reaper {
             }
         }
         batch.more = batch.reaped.len() >= Self::BATCH;
+        batch.executed = self.launcher.collect(|pid| batch.reaped.iter().any(|gone| gone.pid == pid));
         // After the waits: a child writes its record before it exits, so it is in the pipe now.
-        self.pending.extend(self.faults.drain());
+        self.pending.extend(self.launcher.drain_faults());
         if !self.pending.is_empty() {
             for reaped in &mut batch.reaped {
                 let fault = self.pending.iter().position(|fault| fault.pid == reaped.pid);
@@ -102,6 +107,22 @@ impl Reaper {
         }
         batch
     }
+}
+
+/// Nothing descends from this process: whatever does is below a child. Reaps nothing.
+pub fn has_no_child() -> bool {
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::All, look) == Err(nix::errno::Errno::ECHILD)
+}
+
+/// Whether this thread is to be told of ends. One that was not is told of as soon as it is again.
+pub fn hear_chld(hear: bool) {
+    use nix::sys::signal::{SigSet, Signal};
+    let mut chld = SigSet::empty();
+    chld.add(Signal::SIGCHLD);
+    // Fails for arguments alone that are not valid.
+    let _ = if hear { chld.thread_unblock() } else { chld.thread_block() };
 }
 
 enum Wait {

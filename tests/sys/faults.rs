@@ -175,7 +175,7 @@ fn faults_of_many_children_are_not_mixed_up() {
 #[test]
 fn what_is_certain_needs_no_fork() {
     let stage = Stage::new();
-    let spawn = |command: &Command| command.spawn(stage.reaper.faults()).unwrap_err();
+    let spawn = |command: &Command| command.spawn(stage.reaper.launcher()).unwrap_err();
     let error = spawn(&Command::new(["no-such-tool"]));
     assert!(matches!(error, SpawnError::NotFound { .. }) && error.code() == 127, "{error}");
     let error = spawn(&Command::new(["/etc/passwd"]));
@@ -203,7 +203,7 @@ fn without_descriptors_the_system_refuses_and_nothing_is_left() {
     }
     let mut command = sh("exit 0");
     command.stdout = Output::Fd(pipe.write);
-    let error = command.spawn(stage.reaper.faults()).unwrap_err();
+    let error = command.spawn(stage.reaper.launcher()).unwrap_err();
     assert!(error.is_transient() && error.code() == 71, "{error}");
     assert!(error.to_string().contains("cannot open /dev/null: too many open files"), "{error}");
     held.clear();
@@ -225,7 +225,7 @@ fn without_processes_the_system_refuses() {
     let processes = nix::sys::resource::Resource::RLIMIT_NPROC;
     let (_, hard) = nix::sys::resource::getrlimit(processes).unwrap();
     nix::sys::resource::setrlimit(processes, 1, hard).unwrap();
-    let error = sh("exit 0").spawn(stage.reaper.faults()).unwrap_err();
+    let error = sh("exit 0").spawn(stage.reaper.launcher()).unwrap_err();
     assert!(error.is_transient() && error.code() == 71, "{error}");
     assert!(
         error.to_string().contains("cannot fork: resource temporarily unavailable (the limit of proc"),

@@ -35,7 +35,7 @@ impl Stage {
     }
 
     pub fn spawn(&self, command: &Command) -> Pid {
-        command.spawn(self.reaper.faults()).unwrap_or_else(|error| panic!("{error}"))
+        command.spawn(self.reaper.launcher()).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Reaps until `pid` has ended. Others that end meanwhile are returned after it.

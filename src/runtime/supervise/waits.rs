@@ -186,6 +186,8 @@ fn judge(core: &Supervisor, verb: Verb, one: &mut One, now: Option<i32>, to: &Re
         (Verb::Restart, State::Running) => (exit::OK, format!("restarted{pid}")),
         (_, State::Running) => (exit::OK, format!("started{pid}")),
         (_, State::Exited) if one.ended == Some(exit::OK) => (exit::OK, "started, and exited 0".to_owned()),
+        // It has been told to start, and waits for its turn among the instances of its service.
+        (_, State::Backoff) if one.ended.is_none() => return,
         (_, State::Exited | State::Fatal | State::Backoff) => (exit::FAILED, failed(core, one.id, state)),
         (_, State::Stopped) if want == Want::Down => (exit::FAILED, "was stopped meanwhile".to_owned()),
         _ if core.is_stopping() => (exit::UNAVAILABLE, "the container is stopping".to_owned()),

@@ -47,6 +47,11 @@ impl ProbeError {
             Some(libc::ENOENT) => "it does not exist: make it in the image, or declare a volume there".into(),
             Some(libc::ENOSPC | libc::EDQUOT) => {
                 let kind = fd::file_system(&self.path).unwrap_or_else(|_| "file".into());
+                if fd::is_out_of_inodes(&self.path) {
+                    return format!(
+                        "the {kind} system has no inode left (df -i): remove files, or give it more"
+                    );
+                }
                 format!("the {kind} system is full: make room, or give the volume more")
             }
             Some(libc::EACCES | libc::EPERM) => match std::fs::metadata(&self.path) {

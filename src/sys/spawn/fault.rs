@@ -170,7 +170,10 @@ impl ExecFault {
                 "init may not change users: run the container as root with the capabilities SETUID and SETGID, or \
                  let the container's own user be the service's"
             }
-            (Stage::User, libc::EAGAIN) => "that user has too many processes: raise its nproc limit",
+            // Since Linux 3.1 the new user's limit is looked at by the exec, execve(2).
+            (Stage::User | Stage::Execute, libc::EAGAIN) => {
+                "that user has too many processes: raise its nproc limit"
+            }
             (Stage::OpenFiles, libc::EPERM) => {
                 "the hard limit is lower and init may not raise it: set the container's nofile ulimit"
             }

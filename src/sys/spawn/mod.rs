@@ -1,29 +1,31 @@
-//! Starting a program: everything is prepared first, then fork, then a child that only makes system calls.
+//! Starting a program: everything is prepared first, then clone, then a child that only makes system calls.
 //!
-//! Why fork and not vfork or posix_spawn, which are four times faster (11 against 50 µs for a small parent):
-//! they hold the parent until the exec. The child's chdir and exec may hang on a network file system, and its
-//! new owner may STOP it; PID 1 must not wait for either. So a failure is not known when [`Command::spawn`]
-//! returns: the child writes it to the one [`FaultPipe`], and the reaper ([`super::reap`]) hands it over with
-//! the exit.
+//! The child uses init's memory until its exec, as with vfork, but init does not wait for it: `launcher` says why. So a
+//! failure is not known when [`Command::spawn`] returns: the child writes it to the one pipe for that, and the reaper
+//! ([`super::reap`]) hands it over with the exit.
 //!
 //! What it is not: a shell. Nothing is expanded, and a script without `#!` is an error, not a `/bin/sh`
 //! script.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `mod.rs` | [`Command`], the fork |
-//! | `lookup.rs` | PATH, searched before the fork |
+//! | `mod.rs` | [`Command`] |
+//! | `lookup.rs` | PATH, searched before the clone |
 //! | `prepare.rs` | the child's whole work as plain pointers and numbers |
-//! | `child.rs` | what runs between fork and exec |
-//! | `fault.rs` | [`FaultPipe`], and a child's failure in words |
-#![expect(unsafe_code, reason = "fork(2)")]
+//! | `launcher.rs` | the clone, and what the child uses until its exec |
+//! | `child.rs` | what runs between clone and exec |
+//! | `call.rs` | system calls without libc |
+//! | `fault.rs` | a child's failure, through a pipe and in words |
 
+mod call;
 mod child;
 mod fault;
+mod launcher;
 mod lookup;
 mod prepare;
 
-pub use fault::{Context, ExecFault, FaultPipe, Stage};
+pub use fault::{Context, ExecFault, Stage};
+pub use launcher::Launcher;
 
 use super::users::Identity;
 use super::{Pid, words};
@@ -124,30 +126,26 @@ impl Command {
         }
     }
 
-    /// Forks. Returns as soon as the child exists, before it has executed anything: see the module's head.
+    /// Returns as soon as the child exists, before it has executed anything: see the module's head.
     ///
     /// Spawn and reap on one thread, so that the pid is known before it can be reaped.
-    pub fn spawn(&self, faults: &FaultPipe) -> Result<Pid, SpawnError> {
-        let prepared = prepare::Prepared::new(self, faults)?;
-        // From the fork until the child has reset its dispositions, a signal to it would run init's own
+    ///
+    /// # Errors
+    /// [`SpawnError`]; there is no child then.
+    pub fn spawn(&self, launcher: &Launcher) -> Result<Pid, SpawnError> {
+        let prepared = prepare::Prepared::new(self, launcher.faults())?;
+        // From the clone until the child has reset its dispositions, a signal to it would run init's own
         // handler there, which writes into the pipe that it shares with init: init would see a signal that it
         // never got.
         let mask = child::set_mask(u64::MAX);
-        // SAFETY: the child calls only child::run, which makes nothing but system calls with memory that was
-        // prepared before, takes no lock, allocates nothing, and ends in exec or _exit. So it is sound
-        // whatever other threads held at the moment of the fork.
-        let result = unsafe { libc::fork() };
-        if result == 0 {
-            child::run(&prepared);
-        }
-        let error = io::Error::last_os_error();
-        if self.session == Session::Foreground {
+        let launched = launcher.launch(prepared);
+        if let (Session::Foreground, Ok(pid)) = (self.session, &launched) {
             // Also here, so that a signal to the group cannot come too early. One of the two wins.
-            let pid = nix::unistd::Pid::from_raw(result.max(0));
-            let _ = (result > 0).then(|| nix::unistd::setpgid(pid, pid));
+            let pid = nix::unistd::Pid::from_raw(pid.raw());
+            let _ = nix::unistd::setpgid(pid, pid);
         }
         child::set_mask(mask);
-        Pid::new(result).ok_or_else(|| self.refused("fork", error))
+        launched.map_err(|error| self.refused("fork", error))
     }
 
     fn program(&self) -> String {

@@ -1,7 +1,8 @@
-//! The child's whole work as numbers and pointers, made before the fork, because nothing may be allocated
+//! The child's whole work as numbers and pointers, made before the clone, because nothing may be allocated
 //! after it.
 
-use super::{Command, FaultPipe, Output, Session, SpawnError, Stdin, lookup};
+use super::fault::FaultPipe;
+use super::{Command, Output, Session, SpawnError, Stdin, lookup};
 use crate::sys::{fd, tty};
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -32,6 +33,8 @@ pub(super) struct Ids {
     pub(super) uid: libc::uid_t,
     pub(super) gid: libc::gid_t,
     pub(super) groups: Vec<libc::gid_t>,
+    /// Whether init's memory may be traced and dumped: prctl(2), PR_SET_DUMPABLE.
+    pub(super) dumpable: usize,
 }
 
 /// Everything that [`super::child`] reads.
@@ -76,6 +79,7 @@ impl Prepared {
                 uid: identity.uid,
                 gid: identity.gid,
                 groups: identity.groups.clone(),
+                dumpable: usize::from(nix::sys::prctl::get_dumpable().unwrap_or(false)),
             }),
             death_signal: command.death_signal.map(|signal| signal.number()),
             dir: match command.dir.as_os_str() {
