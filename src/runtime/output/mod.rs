@@ -24,8 +24,10 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Read buffer of all relays.
+/// Read buffer of all relays, once one of them has had use for it…
 pub(crate) const READ: usize = 64 << 10;
+/// …and until then: a service that says little, or nothing, costs one page and not sixteen.
+const FIRST_READ: usize = 4 << 10;
 /// The batch buffer is given back when a long line has made it larger than this.
 const KEEP_BATCH: usize = 128 << 10;
 
@@ -164,7 +166,7 @@ impl Output {
     pub(crate) fn scratch(&self) -> RefMut<'_, Scratch> {
         let mut scratch = self.0.scratch.borrow_mut();
         if scratch.read.is_empty() {
-            scratch.read = vec![0; READ];
+            scratch.read = vec![0; FIRST_READ];
         }
         if scratch.batch.capacity() > KEEP_BATCH {
             scratch.batch = Vec::new();

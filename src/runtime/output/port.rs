@@ -5,7 +5,7 @@ use crate::sys::fd_out::{self, Identity, Kind};
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -80,10 +80,10 @@ impl Port {
 }
 
 /// Puts the file into the loop's epoll set; gives it back with the error when that is refused.
-pub(crate) fn watch(file: File, interest: Interest) -> Result<AsyncFd<File>, (File, io::Error)> {
+pub(crate) fn watch<F: AsRawFd + 'static>(file: F, interest: Interest) -> Result<AsyncFd<F>, (F, io::Error)> {
     #[expect(
         deprecated,
-        reason = "`register` is unsafe; a File owns its descriptor, which is all that it asks for"
+        reason = "`register` is unsafe; a File, or a share of it, owns its descriptor, which is all that it asks for"
     )]
     AsyncFd::try_with_interest(file, interest).map_err(tokio::io::unix::AsyncFdTryNewError::into_parts)
 }

@@ -2,8 +2,10 @@
 
 use super::super::fault::{Fault, caught};
 use super::super::journal;
-use super::super::output::{Output, READ, Scratch, Source};
+use super::super::output::{Output, READ, Scratch, Source, watch};
 use super::super::tail::Recorder;
+use super::flood;
+use super::state::{IDLE, State};
 use super::{Control, SourceInfo, Tap};
 use crate::config::plan::OnStall;
 use crate::logs::format::{Formatter, Label};
@@ -14,13 +16,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
-/// A partial line is flushed when nothing followed it for this long: longer than a CPU quota keeps a writer waiting
-/// between two writes (its period is 100 ms, cpu.max of cgroups(7))…
-const IDLE: Duration = Duration::from_millis(200);
-/// …or when it began this long ago and still trickles in.
+/// A partial line is flushed after [`IDLE`], or when it began this long ago and still trickles in.
 const OLDEST: Duration = Duration::from_secs(1);
 /// PIPE_BUF: a longer write(2) goes into the pipe piece by piece as room comes up (pipe(7)). So the rest of a line that is
 /// this long, or that came with so much else, is on its way, and its writer only waits for the processor…
@@ -31,38 +31,6 @@ const ON_ITS_WAY: u32 = 10;
 const LEAST: usize = 4096;
 /// What a pipe holds at most unless root has made it larger: enough to have caught up with.
 const PIPE_MAX: usize = 1 << 20;
-
-#[derive(Debug)]
-struct State {
-    framer: Framer,
-    /// Read, but not handed on for want of room.
-    pending: Vec<u8>,
-    /// When the partial line that is held began.
-    partial_since: Option<Instant>,
-    /// Bytes that were read without a pause. Not those since the pipe was empty last: it is after each few pages of a
-    /// write where pipes are small (pipe(7), pipe-user-pages-soft).
-    burst: usize,
-    last_read: Option<Instant>,
-}
-
-impl State {
-    fn new(max_line: usize) -> Self {
-        Self {
-            framer: Framer::new(max_line),
-            pending: Vec::new(),
-            partial_since: None,
-            burst: 0,
-            last_read: None,
-        }
-    }
-
-    fn read(&mut self, n: usize) {
-        let now = Instant::now();
-        let pause =
-            self.last_read.replace(now).is_none_or(|last| now.saturating_duration_since(last) >= IDLE);
-        self.burst = if pause { n } else { self.burst.saturating_add(n) };
-    }
-}
 
 /// What came of a look at the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +52,9 @@ enum Turn {
 
 /// Everything of one pipe.
 pub(super) struct Relay {
-    reader: AsyncFd<File>,
+    file: Rc<File>,
+    /// Not while it is ridden out that the writer never stops.
+    watched: RefCell<Option<Rc<AsyncFd<Rc<File>>>>>,
     format: Formatter,
     source: Source,
     output: Output,
@@ -97,7 +67,7 @@ pub(super) struct Relay {
 
 impl Relay {
     pub(super) fn new(
-        reader: AsyncFd<File>,
+        reader: AsyncFd<Rc<File>>,
         info: &SourceInfo,
         output: &Output,
         max_line: usize,
@@ -105,7 +75,8 @@ impl Relay {
         recorder: Option<Recorder>,
     ) -> Self {
         Self {
-            reader,
+            file: Rc::clone(reader.get_ref()),
+            watched: RefCell::new(Some(Rc::new(reader))),
             format: Formatter::new(info.format, &info.label, info.pid, info.stream)
                 .with_context(journal::context()),
             source: output.source(info.stream, info.label.to_string(), info.on_stall),
@@ -151,6 +122,9 @@ impl Relay {
                     break;
                 }
             }
+            if self.state.borrow().flood.goes_on() {
+                self.ride_out().await;
+            }
             match self.turn().await {
                 Turn::Asked | Turn::Looked(Look::Nothing | Look::Read { all: true, .. }) => {}
                 Turn::Looked(Look::Read { all: false, .. }) => tokio::task::yield_now().await,
@@ -186,6 +160,28 @@ impl Relay {
         }
     }
 
+    /// As long as a flood goes on: lets something gather, and reads all of it. Whoever asks for the last words does not wait.
+    async fn ride_out(&self) {
+        self.watched.take();
+        while self.state.borrow().flood.goes_on() && self.control.asked.get() == self.control.done.get() {
+            let _ = tokio::time::timeout(flood::PAUSE, self.control.wake.notified()).await;
+            loop {
+                self.make_room().await;
+                let look = self.look();
+                self.work_off().await;
+                match look {
+                    Look::Read { all: false, .. } => tokio::task::yield_now().await,
+                    Look::Read { all: true, .. } => break,
+                    // The end is found again, with the pipe watched.
+                    Look::Nothing | Look::End => {
+                        self.state.borrow_mut().flood.end();
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
     fn partial_deadline(&self) -> Option<Instant> {
         let mut state = self.state.borrow_mut();
         if state.framer.held() == 0 {
@@ -199,8 +195,21 @@ impl Relay {
         Some(now.checked_add(idle)?.min(since.checked_add(oldest)?))
     }
 
+    /// The pipe in the loop's epoll set; `None`: the system has no room for it there now.
+    fn watched(&self) -> Option<Rc<AsyncFd<Rc<File>>>> {
+        let mut watched = self.watched.borrow_mut();
+        if watched.is_none() {
+            *watched = watch(Rc::clone(&self.file), Interest::READABLE).ok().map(Rc::new);
+        }
+        watched.clone()
+    }
+
     async fn readable(&self) -> Look {
-        let Ok(mut guard) = self.reader.readable().await else { return Look::End };
+        let Some(watched) = self.watched() else {
+            tokio::time::sleep(flood::PAUSE).await;
+            return self.look();
+        };
+        let Ok(mut guard) = watched.readable().await else { return Look::End };
         let look = self.look();
         // After a short read the pipe is empty, and epoll tells of the next write: no second read to learn that.
         if matches!(look, Look::Nothing | Look::Read { all: true, .. }) {
@@ -211,23 +220,28 @@ impl Relay {
 
     /// Reads once and hands on. Neither waits nor yields.
     fn look(&self) -> Look {
-        let limit = self.batch_limit();
         let mut scratch = self.output.scratch();
         let Scratch { read, batch } = &mut *scratch;
+        let limit = self.batch_limit().min(read.len());
         let buffer = read.get_mut(..limit).unwrap_or_default();
         loop {
-            match self.reader.get_ref().read(buffer) {
+            match (&*self.file).read(buffer) {
                 Ok(0) => return Look::End,
                 Ok(n) => {
                     let mut state = self.state.borrow_mut();
-                    state.read(n);
+                    let (now, all) = (Instant::now(), n < limit);
+                    state.read(n, now);
+                    state.flood.read(n, all, now, &self.file);
                     let mut input = buffer.get(..n).unwrap_or_default();
                     if let Some(tap) = &self.tap {
                         tap(input);
                     }
                     self.process(&mut state.framer, &mut input, batch);
                     state.pending.extend_from_slice(input);
-                    return Look::Read { n, all: n < limit };
+                    if !all {
+                        read.resize(READ, 0);
+                    }
+                    return Look::Read { n, all };
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Look::Nothing,
