@@ -2,6 +2,7 @@
 
 use super::fastcgi::{self, Answer, FastCgiError, Parser};
 use super::{Address, Outcome};
+use crate::sys::{is_want, words};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -143,6 +144,10 @@ pub(super) async fn connect(address: &Address) -> Result<Stream, Refusal> {
         }
     }
     Err(Refusal::Nobody(match first {
+        // init's own want, of which nothing follows for whoever was to be asked.
+        Some(error) if is_want(&error) => {
+            return Err(Refusal::Full(format!("cannot ask {address}: {}", words(&error))));
+        }
         Some(error) => format!("cannot connect to {address}: {error}"),
         None => format!("cannot connect to {address}: there is no address"),
     }))

@@ -1,6 +1,7 @@
 //! The event loop's side of a reload: who may ask for one, and what becomes of the plan that it made.
 
 use super::clock;
+use super::control;
 use super::reload::{Answer, Change, Merged, Verdict, Why};
 use super::supervise::Loop;
 use crate::config::plan::{Signal, StopScope};
@@ -21,6 +22,7 @@ impl Loop<'_> {
             }
             return None;
         }
+        control::renew(self.shell);
         let change = self.reloads.ask(self.shell, Why::Asked(who.to_owned()), answer);
         self.change(change).await
     }

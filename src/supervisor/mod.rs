@@ -75,6 +75,10 @@ use unit::{Gate, Health, Unit};
 /// How often one event may lead to the next without time passing. A chain is a stop, a kill, a restart: three.
 const ROUNDS: usize = 8;
 
+/// A deadline that is told of by so much too late was slept through: the container was frozen (docker pause, a snapshot of
+/// its machine), and nobody in it could do what was expected of them.
+pub const HELD_UP: Duration = Duration::from_millis(250);
+
 /// The state of everything that init supervises.
 ///
 /// ```

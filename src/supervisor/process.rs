@@ -18,6 +18,9 @@ const CLEAR: Duration = Duration::from_secs(2);
 /// may still clean up after themselves. At most a fifth of the time allowed.
 const TERM_AHEAD: Duration = Duration::from_secs(1);
 
+/// How long after the stop signal one that may have missed it gets it once more.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// After so long a process that survives SIGKILL is told about.
 const STUCK: Duration = Duration::from_secs(10);
 
@@ -61,6 +64,8 @@ pub(super) struct Process {
 struct Ending {
     manner: Manner,
     begun: Mono,
+    /// When the stop signal is sent once more.
+    again_at: Option<Mono>,
     /// When the whole group gets TERM; `None` when it has had it or needs none.
     term_at: Option<Mono>,
     /// When the whole group gets KILL; `None` when it has had it.
@@ -157,8 +162,8 @@ impl Process {
         }
         self.life = Life::Leftovers;
         match &mut self.ending {
-            Some(Ending { kill_at: Some(_), term_at, .. }) => {
-                *term_at = None;
+            Some(Ending { kill_at: Some(_), again_at, term_at, .. }) => {
+                (*again_at, *term_at) = (None, None);
                 self.signal(Manner::TERM, turn);
             }
             Some(_) | None => self.send_kill(turn),
@@ -190,12 +195,21 @@ impl Process {
             None if matches!(self.life, Life::Gone | Life::Leftovers) => {}
             None => {
                 let term_at = (manner != Manner::TERM).then(|| term_before(kill_at, turn.now));
+                let (begun, kill_at) = (turn.now, Some(kill_at));
                 self.ending =
-                    Some(Ending { manner, begun: turn.now, term_at, kill_at: Some(kill_at), stuck_at: None });
+                    Some(Ending { manner, begun, again_at: None, term_at, kill_at, stuck_at: None });
                 if self.alive() {
                     self.signal(manner, turn);
                 }
             }
+        }
+    }
+
+    /// The stop under way may not have been heard: its signal is sent once more, unless TERM comes before.
+    pub fn repeat(&mut self, now: Mono) {
+        if let Some(ending) = &mut self.ending {
+            let at = now.after(AGAIN);
+            ending.again_at = Some(at).filter(|at| ending.term_at.is_some_and(|term_at| *at < term_at));
         }
     }
 
@@ -208,7 +222,8 @@ impl Process {
             .ending
             .map_or((turn.now, kill_at), |ending| (ending.begun, ending.kill_at.unwrap_or(kill_at)));
         let kill_at = Some(kill_at.min(earlier));
-        self.ending = Some(Ending { manner: Manner::TERM, begun, term_at: None, kill_at, stuck_at: None });
+        let manner = Manner::TERM;
+        self.ending = Some(Ending { manner, begun, again_at: None, term_at: None, kill_at, stuck_at: None });
         if self.life != Life::Asked {
             self.signal(Manner::TERM, turn);
         }
@@ -225,7 +240,7 @@ impl Process {
         let manner = Manner { signal: Signal::KILL, scope: StopScope::Group };
         let (manner, begun) = self.ending.map_or((manner, turn.now), |ending| (ending.manner, ending.begun));
         let stuck_at = self.has_main().then(|| turn.now.after(STUCK));
-        self.ending = Some(Ending { manner, begun, term_at: None, kill_at: None, stuck_at });
+        self.ending = Some(Ending { manner, begun, again_at: None, term_at: None, kill_at: None, stuck_at });
         if self.life != Life::Asked {
             turn.act(Action::KillGroup { id: self.id });
         }
@@ -253,9 +268,18 @@ impl Process {
             }
             self.kill(turn);
         } else if due(ending.term_at) {
-            self.set_term_at(None);
+            if let Some(ending) = &mut self.ending {
+                (ending.again_at, ending.term_at) = (None, None);
+            }
             if self.life != Life::Asked {
                 self.signal(Manner::TERM, turn);
+            }
+        } else if due(ending.again_at) {
+            if let Some(ending) = &mut self.ending {
+                ending.again_at = None;
+            }
+            if self.alive() {
+                self.signal(ending.manner, turn);
             }
         } else if due(ending.stuck_at) {
             if let Some(ending) = &mut self.ending {
@@ -271,15 +295,9 @@ impl Process {
 
     /// When [`Process::tick`] has something to do.
     pub fn deadline(&self) -> Option<Mono> {
-        let ending =
-            self.ending.and_then(|ending| nearer(nearer(ending.term_at, ending.kill_at), ending.stuck_at));
-        nearer(self.clear_by, ending)
-    }
-
-    fn set_term_at(&mut self, at: Option<Mono>) {
-        if let Some(ending) = &mut self.ending {
-            ending.term_at = at;
-        }
+        let Some(ending) = self.ending else { return self.clear_by };
+        let all = [ending.again_at, ending.term_at, ending.kill_at, ending.stuck_at];
+        all.into_iter().fold(self.clear_by, nearer)
     }
 
     fn signal(&self, manner: Manner, turn: &mut Turn<'_>) {

@@ -17,8 +17,9 @@ impl Unit {
             }
             return;
         };
-        for instance in self.instances.iter().filter(|instance| instance.state == State::Running) {
+        for instance in self.instances.iter_mut().filter(|instance| instance.state == State::Running) {
             let id = instance.process.id;
+            instance.reloaded = Some(turn.now);
             turn.act(Action::Signal { id, scope: StopScope::Main, signal });
             turn.tell(Severity::Info, id, format!("reloading: sent SIG{signal}"));
         }

@@ -4,6 +4,7 @@
 //! on purpose (`Illuminate\Console\Scheduling\CommandBuilder`). They count as orphans and get the grace of a stop. What a run that
 //! was stopped leaves behind goes with it.
 
+use super::HELD_UP;
 use super::event::{Action, ExitStatus, Id, Mono, Severity, SpawnFault};
 use super::process::{Manner, Process};
 use super::reason::{Ending, Program};
@@ -60,6 +61,7 @@ pub(super) struct Cron {
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub process: Process,
+    timeout: Option<Duration>,
     /// When it has run for too long.
     timeout_at: Option<Mono>,
     timed_out: bool,
@@ -212,7 +214,7 @@ impl Cron {
         let mut process = Process::new(Id::Run { unit: self.unit, run: self.last_run });
         process.ask(turn);
         let timeout_at = self.timeout.map(|timeout| turn.now.after(timeout));
-        self.runs.push(Run { process, timeout_at, timed_out: false, asked: None });
+        self.runs.push(Run { process, timeout: self.timeout, timeout_at, timed_out: false, asked: None });
     }
 
     pub fn spawned(&mut self, run: u32, pid: i32, turn: &mut Turn<'_>) {
@@ -354,6 +356,10 @@ impl Run {
     }
 
     fn tick(&mut self, manner: Manner, turn: &mut Turn<'_>) {
+        // It was frozen with the container, and has not had its time.
+        if self.timeout_at.is_some_and(|at| turn.now.since(at) > HELD_UP) {
+            self.timeout_at = self.timeout.map(|timeout| turn.now.after(timeout));
+        }
         if self.timeout_at.is_some_and(|at| at <= turn.now) && self.process.has_main() {
             let age = Words(turn.now.since(self.process.started()));
             turn.tell(

@@ -27,6 +27,7 @@ use super::backoff::Failures;
 use super::causes::{Cause, Restarts};
 use super::event::{Id, Mono, Severity};
 use super::process::Process;
+use super::reason::Program;
 use super::spec::{Spec, State, Want};
 use super::turn::{Turn, nearer};
 use crate::config::plan::Signal;
@@ -94,9 +95,17 @@ pub(super) struct Instance {
     cause: Cause,
     /// The last signal that somebody had sent to it.
     asked: Option<Signal>,
+    /// When it was told to reload itself.
+    pub reloaded: Option<Mono>,
     started_once: bool,
     recent: Failures,
 }
+
+/// PHP-FPM replaces itself at a reload once its requests have ended, and a QUIT that comes between its last look and
+/// execvp(2) is gone with the old program (php-src sapi/fpm/fpm/fpm_signals.c blocks USR1, USR2 and CHLD alone): the new one
+/// would serve on until TERM cuts what it is at. A second QUIT changes nothing for one that has heard the first. This is
+/// for how long after a reload it may be replacing itself.
+const REPLACES: Duration = Duration::from_secs(120);
 
 impl Instance {
     pub fn new(id: Id) -> Self {
@@ -119,6 +128,7 @@ impl Instance {
             blame: None,
             cause: Cause::Exit,
             asked: None,
+            reloaded: None,
             started_once: false,
             recent: Failures::default(),
         }
@@ -162,6 +172,7 @@ impl Instance {
         self.stale = false;
         self.paused = false;
         self.asked = None;
+        self.reloaded = None;
         self.pulse = Pulse::default();
         self.enter(State::Starting, None, turn);
         self.process.ask(turn);
@@ -183,6 +194,10 @@ impl Instance {
                 self.next = next;
                 self.enter(State::Stopping, None, turn);
                 self.process.end(spec.manner, kill_at, turn);
+                let reloaded = self.reloaded.is_some_and(|at| turn.now.since(at) < REPLACES);
+                if reloaded && spec.program == Program::Fpm {
+                    self.process.repeat(turn.now);
+                }
             }
             State::Stopping => {
                 self.next = next;

@@ -2,10 +2,12 @@
 
 use super::{Line, Message};
 use crate::config::plan::{LogFormat, OnStall, ProbePlan, ServicePlan, Signal};
+use crate::exit;
 use crate::logs::format::Label;
 use crate::probe::Outcome;
 use crate::probe::notify::clean;
 use crate::runtime::children::{Gone, Who};
+use crate::runtime::clock;
 use crate::runtime::launch::Launch;
 use crate::runtime::output::watch;
 use crate::runtime::shell::Shell;
@@ -32,7 +34,7 @@ const SHOWN: usize = 200;
 #[derive(Debug)]
 pub struct Run {
     aim: super::Aim,
-    reply: oneshot::Sender<Result<(), String>>,
+    reply: oneshot::Sender<Outcome>,
 }
 
 /// A program that runs.
@@ -40,7 +42,7 @@ pub(super) struct Running {
     /// The number of the task that it runs for.
     pub task: u64,
     pid: Pid,
-    reply: oneshot::Sender<Result<(), String>>,
+    reply: oneshot::Sender<Outcome>,
     stderr: Rc<Tail>,
     reader: AbortHandle,
 }
@@ -50,7 +52,7 @@ pub(super) struct Runner {
     line: Line,
     timeout: Duration,
     /// An earlier one that was killed and has not ended.
-    left: Option<oneshot::Receiver<Result<(), String>>>,
+    left: Option<oneshot::Receiver<Outcome>>,
 }
 
 impl Runner {
@@ -61,7 +63,7 @@ impl Runner {
     pub(super) async fn attempt(&mut self) -> Outcome {
         // A process that waits in the kernel survives SIGKILL for a while; a second one would only wait beside it.
         if let Some(mut left) = self.left.take()
-            && tokio::time::timeout(self.timeout, &mut left).await.is_err()
+            && clock::within(self.timeout, &mut left).await.is_none()
         {
             self.left = Some(left);
             return Outcome::NotReady(
@@ -70,11 +72,10 @@ impl Runner {
         }
         let (reply, mut end) = oneshot::channel();
         self.line.say(Message::Run(Run { aim: self.line.aim, reply })).await;
-        match tokio::time::timeout(self.timeout, &mut end).await {
-            Ok(Ok(Ok(()))) => Outcome::Ready,
-            Ok(Ok(Err(why))) => Outcome::NotReady(why),
-            Ok(Err(_)) => Outcome::NotReady("its probe could not be started".to_owned()),
-            Err(_) => {
+        match clock::within(self.timeout, &mut end).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => Outcome::NotReady("its probe could not be started".to_owned()),
+            None => {
                 self.line.say(Message::Kill).await;
                 self.left = Some(end);
                 Outcome::NotReady(format!(
@@ -86,7 +87,8 @@ impl Runner {
     }
 }
 
-/// Starts the program; a task whose program cannot be started is told why.
+/// Starts the program; a task whose program cannot be started is told why. Where the system has no room for it at the moment
+/// (processes, descriptors, memory), that says nothing against the service, which would only find no room to be restarted.
 pub(super) fn start(
     run: Run,
     service: &ServicePlan,
@@ -96,8 +98,8 @@ pub(super) fn start(
 ) -> Option<Running> {
     match try_start(&run, service, who, shell) {
         Ok((pid, stderr, reader)) => Some(Running { task, pid, reply: run.reply, stderr, reader }),
-        Err(why) => {
-            let _ = run.reply.send(Err(why));
+        Err(outcome) => {
+            let _ = run.reply.send(outcome);
             None
         }
     }
@@ -108,16 +110,17 @@ fn try_start(
     service: &ServicePlan,
     who: Who,
     shell: &mut Shell,
-) -> Result<(Pid, Rc<Tail>, AbortHandle), String> {
+) -> Result<(Pid, Rc<Tail>, AbortHandle), Outcome> {
     let probe = match run.aim {
         super::Aim::Ready => service.ready.as_ref().map(|ready| &ready.probe),
         super::Aim::Live => service.live.as_ref().map(|live| &live.probe),
     };
     let Some(ProbePlan::Command { command: argv }) = probe else {
-        return Err("the plan has no such probe any more".to_owned());
+        return Err(Outcome::NotReady("the plan has no such probe any more".to_owned()));
     };
-    let refused = |error: io::Error| format!("cannot start its probe: {}", words(&error));
-    let mut command = shell.command(&launch(service, argv, who)).map_err(|error| error.to_string())?;
+    let refused = |error: io::Error| Outcome::Degraded(format!("cannot start its probe: {}", words(&error)));
+    let command = shell.command(&launch(service, argv, who));
+    let mut command = command.map_err(|error| Outcome::NotReady(error.to_string()))?;
     let pipe = fd::pipe_cloexec().map_err(refused)?;
     fd::set_nonblocking(&pipe.read).map_err(refused)?;
     let reader = watch(File::from(pipe.read), Interest::READABLE).map_err(|(_, error)| refused(error))?;
@@ -129,8 +132,17 @@ fn try_start(
     Ok((pid, stderr, reader))
 }
 
-fn spawn(shell: &mut Shell, who: Who, command: &Command) -> Result<Pid, String> {
-    shell.children.spawn(who, command).map_err(|error| error.to_string())
+fn spawn(shell: &mut Shell, who: Who, command: &Command) -> Result<Pid, Outcome> {
+    shell.children.spawn(who, command).map_err(|error| no_room(error.is_transient(), error.to_string()))
+}
+
+/// What came of a program that could not be started.
+fn no_room(transient: bool, why: String) -> Outcome {
+    if transient {
+        Outcome::Degraded(format!("no room for its probe: {why}"))
+    } else {
+        Outcome::NotReady(why)
+    }
 }
 
 fn launch<'a>(service: &'a ServicePlan, argv: &'a [String], who: Who) -> Launch<'a> {
@@ -164,11 +176,13 @@ impl Running {
         let _ = group::signal_group(self.pid, Signal::KILL);
         self.stderr.finish();
         let verdict = match (&gone.fault, gone.status) {
-            (Some(fault), _) => Err(fault.clone()),
-            (None, ExitStatus::Code(0)) => Ok(()),
-            (None, ExitStatus::Code(code)) => Err(self.stderr.with(format!("its probe exited {code}"))),
+            (Some(fault), status) => no_room(status.code() == exit::OS, fault.clone()),
+            (None, ExitStatus::Code(0)) => Outcome::Ready,
+            (None, ExitStatus::Code(code)) => {
+                Outcome::NotReady(self.stderr.with(format!("its probe exited {code}")))
+            }
             (None, ExitStatus::Signal(signal)) => {
-                Err(self.stderr.with(format!("its probe was killed by {signal:?}")))
+                Outcome::NotReady(self.stderr.with(format!("its probe was killed by {signal:?}")))
             }
         };
         let _ = self.reply.send(verdict);

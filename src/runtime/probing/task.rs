@@ -117,7 +117,17 @@ impl Asker {
     async fn attempt(&mut self) -> Outcome {
         match self.probe {
             ProbePlan::Command { .. } => self.runner.attempt().await,
-            _ => probe::attempt(&self.probe, self.timeout).await,
+            _ => self.ask().await,
+        }
+    }
+
+    async fn ask(&self) -> Outcome {
+        loop {
+            let began = clock::now();
+            let outcome = probe::attempt(&self.probe, self.timeout).await;
+            if outcome.is_ready() || !clock::slept_through(began.after(self.timeout)) {
+                return outcome;
+            }
         }
     }
 }
@@ -157,16 +167,16 @@ fn share(wall: i128) -> f64 {
 async fn watchdog(verdict: &mut Verdict, told: &Told) {
     let interval = verdict.plan.interval;
     loop {
-        let outcome = match tokio::time::timeout(interval, told.until_pinged()).await {
-            Ok(told::Ping::Alive) => Outcome::Ready,
-            Ok(told::Ping::Trigger) => {
+        let outcome = match clock::within(interval, told.until_pinged()).await {
+            Some(told::Ping::Alive) => Outcome::Ready,
+            Some(told::Ping::Trigger) => {
                 // It asks for what follows: there is nothing to count.
                 for _ in 0..verdict.plan.failures {
                     verdict.take(Outcome::NotReady("it sent WATCHDOG=trigger".to_owned())).await;
                 }
                 continue;
             }
-            Err(_) => Outcome::NotReady(format!("it sent no WATCHDOG=1 within {}", Words(interval))),
+            None => Outcome::NotReady(format!("it sent no WATCHDOG=1 within {}", Words(interval))),
         };
         verdict.take(outcome).await;
     }

@@ -54,6 +54,7 @@ enum Told {
 
 struct Running {
     pid: Pid,
+    limit: Duration,
     deadline: Mono,
     told: Told,
     job: Job,
@@ -94,7 +95,9 @@ impl Work {
         work.swap(shell);
         let made = preflight::preflight(shell, &Mode::Supervise)
             .map_err(|end| match end {
-                End::Failed(code) => Failure::new(code, "this configuration cannot run here, as told above"),
+                End::Failed(code) => {
+                    Failure::new(code, "this configuration cannot run here, as the log says")
+                }
                 End::Stopped(signal) => Failure::new(exit::of_signal(signal.number()), "stopped"),
             })
             .and_then(|()| prepare::generation(shell, number));
@@ -224,7 +227,7 @@ impl Work {
 
     fn run(&mut self, pid: Pid, limit: Duration, job: Job) {
         let deadline = clock::now().after(limit);
-        self.running = Some(Running { pid, deadline, told: Told::Nothing, job });
+        self.running = Some(Running { pid, limit, deadline, told: Told::Nothing, job });
     }
 
     fn fetch(&mut self, shell: &mut Shell, file: FilePlan) -> Result<(), Failure> {
@@ -274,6 +277,11 @@ impl Work {
     pub fn due(&mut self, now: Mono) -> Option<Failure> {
         let running = self.running.as_mut().filter(|running| running.deadline <= now)?;
         let (signal, time) = match running.told {
+            // It was frozen with init.
+            Told::Nothing if clock::slept_through(running.deadline) => {
+                running.deadline = now.after(running.limit);
+                return None;
+            }
             Told::Nothing => (Signal::TERM, step::GRACE.min(self.plan.stop_timeout / 2)),
             Told::Term => (Signal::KILL, step::AFTER_KILL),
             Told::Kill => {

@@ -2,6 +2,7 @@
 
 use super::{Blame, Cause, Instance, Next};
 use crate::config::plan::ReadyPlan;
+use crate::supervisor::HELD_UP;
 use crate::supervisor::event::{Action, Severity};
 use crate::supervisor::spec::{Spec, State, Want};
 use crate::supervisor::turn::Turn;
@@ -56,7 +57,18 @@ impl Instance {
         if self.probing.is_none() {
             return self.running(spec, turn);
         }
-        let deadline = Words(spec.ready.as_ref().map_or(spec.start_grace, ReadyPlan::within));
+        let within = spec.ready.as_ref().map_or(spec.start_grace, ReadyPlan::within);
+        let late = self.timer.map(|at| turn.now.since(at)).unwrap_or_default();
+        if late > HELD_UP {
+            let text = format!(
+                "the container was frozen, {} at least: it may take its time anew to be ready",
+                Words(late)
+            );
+            turn.tell(Severity::Info, self.id(), text);
+            self.timer = Some(turn.now.after(within));
+            return;
+        }
+        let deadline = Words(within);
         let text = format!("not ready within {deadline}: stopping it to try again");
         turn.tell(Severity::Warn, self.id(), text);
         self.blame = Some(Blame { words: format!("was not ready within {deadline}"), uptime: None });

@@ -204,3 +204,28 @@ fn no_plan_is_taken_over_during_a_stop() {
         .replan(6.0, &[signalled("one"), signalled("two"), service("new")], &[cron("job")], "-two one", "")
         .play("7 exit one 0 => \n 7 exit two 0 => count orphans\n 7 orphans 0 => exit 0");
 }
+
+#[test]
+fn php_fpm_is_told_to_stop_once_more_while_it_may_be_replacing_itself() {
+    let up = "0    spawned php-fpm      => probe php-fpm
+              0.1  ready php-fpm        => unprobe php-fpm";
+    Script::new(&[fpm()], &[])
+        .play(&format!("0 boot => spawn php-fpm\n{up}"))
+        .replan(5.0, &[fpm()], &[], "", "USR2 php-fpm")
+        .play(
+            "5.2  ask stop php-fpm     => QUIT php-fpm
+             6.2  -                    => QUIT php-fpm
+             20   exit php-fpm 0
+               = php-fpm STOPPED
+             21   ask start php-fpm    => spawn php-fpm
+             21   spawned php-fpm      => probe php-fpm
+             21.1 ready php-fpm        => unprobe php-fpm
+             22   ask restart php-fpm  => QUIT php-fpm
+             25   exit php-fpm 0       => spawn php-fpm",
+        );
+    let other = [ServicePlan { stop_signal: Signal::QUIT, ..signalled("web") }];
+    Script::new(&other, &[])
+        .play("0 boot => spawn web\n 0 spawned web\n 1 -")
+        .replan(5.0, &other, &[], "", "USR2 web")
+        .play("5.2 ask stop web => QUIT web\n 9 exit web 0");
+}

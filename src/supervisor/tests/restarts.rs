@@ -31,6 +31,18 @@ fn a_service_without_a_probe_is_running_after_its_grace() {
 }
 
 #[test]
+fn who_was_frozen_while_it_started_has_its_time_anew() {
+    let mut script = Script::new(&[fpm()], &[]);
+    script.play("0 boot => spawn php-fpm\n 0 spawned php-fpm => probe php-fpm");
+    let told = script.core.handle(Event::Deadline, Mono::new(secs(31)));
+    assert!(matches!(&told[..], [Action::Notice(_)]), "{told:?}");
+    script.play(
+        "61    -                 => unprobe php-fpm; QUIT php-fpm
+           ! warn php-fpm: not ready within 30s",
+    );
+}
+
+#[test]
 fn a_service_that_never_gets_ready_is_stopped_and_started_again() {
     Script::new(&[fpm()], &[]).play(
         "0     boot              => spawn php-fpm

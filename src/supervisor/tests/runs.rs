@@ -3,6 +3,7 @@
 use super::plans::*;
 use super::script::Script;
 use crate::config::plan::{CronPlan, Overlap};
+use crate::supervisor::{Event, Mono};
 
 fn entry(overlap: Overlap) -> CronPlan {
     CronPlan { overlap, max_running: 2, ..cron("job") }
@@ -83,6 +84,18 @@ fn a_run_beyond_its_timeout_is_stopped_with_its_group() {
          91   exit job#1 TERM left => TERM job#1 group
          100  -                 => kill job#1
          100  empty job#1",
+    );
+}
+
+#[test]
+fn a_timeout_that_was_slept_through_begins_anew() {
+    let plan = CronPlan { timeout: Some(secs(30)), ..cron("job") };
+    let mut script = Script::new(&[], &[plan]);
+    script.play("0 boot\n 60 due job => spawn job#1\n 60 spawned job#1");
+    assert_eq!(script.core.handle(Event::Deadline, Mono::new(secs(95))), []);
+    script.play(
+        "125  -                 => TERM job#1 group
+           ! warn job#1: stopping: it ran for 1m05s, beyond its timeout",
     );
 }
 

@@ -32,7 +32,7 @@ impl Work {
         self.make_caches(shell, &mut plan)?;
         let zone = std::env::var("TZ").ok();
         crontabs::load(&mut plan, zone.as_deref(), &|path| self.stage.now(path))
-            .map_err(|code| Failure::new(code, "a crontab cannot be run, as told above"))?;
+            .map_err(|code| Failure::new(code, "a crontab cannot be run, as the log says"))?;
         if plan.services.is_empty() && plan.crons.is_empty() {
             return Err(Failure::new(exit::CONFIG, supervise::nothing(&plan)));
         }
