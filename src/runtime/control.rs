@@ -12,9 +12,12 @@ use crate::control::protocol::{Phase, Reply, Request, Status};
 use crate::control::request::Refusal;
 use crate::control::server::{self, CLIENTS, Desk, Found, Listening, Opened, Replies};
 use crate::exit;
+use crate::sys::socket;
 use std::path::Path;
 use std::rc::Rc;
+use tokio::net::UnixListener;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 /// What a client wants of the event loop.
 #[derive(Debug)]
@@ -27,10 +30,17 @@ pub struct Ask {
 #[derive(Default)]
 pub struct Control {
     listening: Option<Listening>,
+    /// The task that takes clients in.
+    serving: Option<AbortHandle>,
     asks: Option<mpsc::Receiver<Ask>>,
     /// Who answers, also where there is no socket.
     desk: Option<Rc<dyn Desk>>,
+    /// The socket is still to be opened.
+    late: bool,
 }
+
+/// So many processes are started in less time than anybody would miss the socket.
+const FEW: u32 = 16;
 
 impl Control {
     /// What is asked next. Safe to cancel.
@@ -56,13 +66,41 @@ impl Control {
     }
 }
 
-/// Makes the socket and serves it from now on. Without one the container runs all the same, and says so.
+/// Opens the desk, and the socket, unless that is better done late.
 ///
 /// # Errors
 /// The exit code: another init runs this container already.
 pub async fn open(shell: &mut Shell, mode: &Mode) -> Result<(), u8> {
     shell.board.know(&shell.plan);
-    let desk = receive(shell);
+    receive(shell);
+    shell.control.late = may_wait(shell, mode);
+    if shell.control.late { Ok(()) } else { listen(shell, mode).await }
+}
+
+/// Opens the socket if it had to wait.
+///
+/// # Errors
+/// As [`open`]: two that were started at the same moment have both begun.
+pub async fn open_late(shell: &mut Shell) -> Result<(), u8> {
+    if std::mem::take(&mut shell.control.late) { listen(shell, &Mode::Supervise).await } else { Ok(()) }
+}
+
+/// The socket can wait until the services are on their way, which so start a good part sooner: there is nothing to do
+/// before them that would take time, and no other init to give way to.
+fn may_wait(shell: &Shell, mode: &Mode) -> bool {
+    let plan = &shell.plan;
+    let instances: u32 = plan.services.iter().map(|service| u32::from(service.instances)).sum();
+    let nobody = |path: &Path| matches!(socket::identity(path), Ok(None));
+    *mode == Mode::Supervise
+        && plan.files.is_empty()
+        && plan.boot.is_empty()
+        && instances <= FEW
+        && plan.control.socket.as_deref().is_some_and(nobody)
+}
+
+/// Makes the socket and serves it from now on. Without one the container runs all the same, and says so.
+async fn listen(shell: &mut Shell, mode: &Mode) -> Result<(), u8> {
+    let Some(desk) = shell.control.desk() else { return Ok(()) };
     let Some(path) = shell.plan.control.socket.clone() else { return Ok(()) };
     if let Err(why) = prepare(shell, mode, &path) {
         without(mode, &why);
@@ -70,9 +108,7 @@ pub async fn open(shell: &mut Shell, mode: &Mode) -> Result<(), u8> {
     }
     match Listening::open(&path).await {
         Ok(Opened::Listens(listening, listener)) => {
-            tracing::debug!("control socket {}", listening.path().display());
-            shell.control.listening = Some(listening);
-            tokio::task::spawn_local(server::serve(listener, shell.own_uid, desk));
+            serve(shell, listening, listener, desk);
         }
         Ok(Opened::Taken(Found::Here(pid))) if *mode == Mode::Supervise => {
             tracing::error!(
@@ -100,8 +136,36 @@ pub async fn open(shell: &mut Shell, mode: &Mode) -> Result<(), u8> {
     Ok(())
 }
 
+fn serve(shell: &mut Shell, listening: Listening, listener: UnixListener, desk: Rc<dyn Desk>) {
+    tracing::debug!("control socket {}", listening.path().display());
+    let task = tokio::task::spawn_local(server::serve(listener, shell.own_uid, desk));
+    shell.control.listening = Some(listening);
+    if let Some(earlier) = shell.control.serving.replace(task.abort_handle()) {
+        earlier.abort();
+    }
+}
+
+/// Makes the socket where there is none: it was removed, with its directory or by a cleaner of old files, or there was no room
+/// for it at the start. Nothing is waited for: the event loop calls it.
+pub fn renew(shell: &mut Shell) {
+    let (Some(path), Some(desk)) = (shell.plan.control.socket.clone(), shell.control.desk()) else { return };
+    // One that has to wait yet will find no other.
+    if shell.control.late || !matches!(socket::identity(&path), Ok(None)) {
+        return;
+    }
+    let made = prepare(shell, &Mode::Supervise, &path)
+        .and_then(|()| Listening::anew(&path).map_err(|error| error.to_string()));
+    match made {
+        Ok((listening, listener)) => {
+            tracing::info!("there was no control socket {}: made it anew", path.display());
+            serve(shell, listening, listener, desk);
+        }
+        Err(why) => without(&Mode::Supervise, &why),
+    }
+}
+
 /// Opens the desk: from now on there is somebody to answer.
-fn receive(shell: &mut Shell) -> Rc<dyn Desk> {
+fn receive(shell: &mut Shell) {
     let (sender, asks) = mpsc::channel(CLIENTS);
     let desk: Rc<dyn Desk> = Rc::new(Reception {
         board: Rc::clone(&shell.board),
@@ -109,8 +173,7 @@ fn receive(shell: &mut Shell) -> Rc<dyn Desk> {
         preset: shell.plan.preset.clone(),
         role: shell.plan.role.clone(),
     });
-    shell.control = Control { listening: None, asks: Some(asks), desk: Some(Rc::clone(&desk)) };
-    desk
+    shell.control = Control { asks: Some(asks), desk: Some(desk), ..Control::default() };
 }
 
 /// Makes the directory of the socket.

@@ -65,11 +65,11 @@ fn a_migration_is_healthy_and_a_stop_is_alive_but_not_ready() {
     assert_eq!(container.wait(PATIENCE), 0);
 
     let mut container = Container::new(
-        "[service.web]\ncommand = [\"sh\", \"-c\", \"trap : TERM; until [ -e @DIR/go ]; do sleep 0.01; done\"]\n",
+        "[service.web]\ncommand = [\"sh\", \"-c\", \"trap : TERM; : >@DIR/deaf; until [ -e @DIR/go ]; do sleep 0.01; done\"]\n",
     )
     .start();
     let path = socket(&container);
-    container.says("web: started", 1);
+    eventually("the service is deaf", PATIENCE, || container.file("deaf").exists().then_some(()));
     reaches(&path, Phase::Running);
     container.signal("TERM");
     reaches(&path, Phase::Stopping);
@@ -257,6 +257,39 @@ fn instances_are_stopped_started_and_restarted_by_name() {
     assert!(refused(&path, r#""request":"start","names":["quue"]"#).1.contains("did you mean \"queue\""));
     assert!(refused(&path, r#""request":"start","names":["queue:7"]"#).1.contains("has 2 of them"));
     assert_eq!(refused(&path, r#""request":"signal","names":["web"],"signal":"NOPE""#).0, 64);
+    assert_eq!(container.stop(PATIENCE).0, 0);
+}
+
+#[test]
+fn a_start_that_waits_for_its_turn_is_waited_for() {
+    if !need(NEEDS) {
+        return;
+    }
+    let mut container = Container::new(
+        "[service.queue]
+        command = [\"sleep\", \"2000\"]
+        instances = 2
+        start-grace = \"1ms\"
+        stagger = \"3s\"
+        ",
+    )
+    .start();
+    let path = socket(&container);
+    let is = |name: &str, state: &str| {
+        eventually(&format!("{name} is {state}"), PATIENCE, || {
+            let services = status(&path).services;
+            services.into_iter().find(|one| one.name == name && one.state == state).map(drop)
+        });
+    };
+    let ask = |request: &str| outcomes(&path, request).remove(0);
+    is("queue:1", "RUNNING");
+    // Each time the other one has just been started.
+    for (verb, name) in [("restart", "queue:0"), ("start", "queue:1")] {
+        assert!(ask(&format!(r#""request":"signal","names":["{name}"],"signal":"KILL""#)).ok);
+        is(name, "BACKOFF");
+        let done = ask(&format!(r#""request":"{verb}","names":["{name}"]"#));
+        assert!(done.ok && done.text.contains("started, pid"), "{done:?}");
+    }
     assert_eq!(container.stop(PATIENCE).0, 0);
 }
 

@@ -120,9 +120,17 @@ impl Listening {
             Found::Stale => std::fs::remove_file(path).map_err(failed(path))?,
             found => return Ok(Opened::Taken(found)),
         }
+        Self::anew(path).map(|(listening, listener)| Opened::Listens(listening, listener))
+    }
+
+    /// Listens at `path` where there is nothing: at once, and in nobody's place.
+    ///
+    /// # Errors
+    /// Something is there, the directory cannot be written, or the file system has no sockets.
+    pub fn anew(path: &Path) -> Result<(Self, UnixListener), ListenError> {
         let listener = socket::listen(path).and_then(UnixListener::from_std).map_err(failed(path))?;
         let identity = socket::identity(path).ok().flatten();
-        Ok(Opened::Listens(Self { path: path.to_owned(), identity }, listener))
+        Ok((Self { path: path.to_owned(), identity }, listener))
     }
 
     pub fn path(&self) -> &Path {
