@@ -10,6 +10,7 @@
 
 use super::error::{FetchError, Kind};
 use super::file::reason;
+use crate::sys::fd::is_out_of_inodes;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -178,6 +179,10 @@ impl<'a> Place<'a> {
                 error(format!("{dir} may not be written: {why}")).hint(format!(
                     "give {dir} to the user that init runs as, or set path to a directory that user may write"
                 ))
+            }
+            (_, E::StorageFull) if is_out_of_inodes(self.dir) => {
+                error(format!("the file system of {dir} has no inode left: {why}"))
+                    .hint("remove files (df -i counts them), or give the volume more inodes")
             }
             (_, E::StorageFull | E::QuotaExceeded) => {
                 error(format!("the file system of {dir} is full: {why}"))
