@@ -5,6 +5,7 @@ use super::cron::Entry;
 use super::program::Service;
 use super::text::{Text, quote};
 use crate::config::values::show_duration;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -84,7 +85,7 @@ pub(super) struct Page {
     pub env: Vec<(String, Text)>,
     pub services: Vec<Service>,
     crons: Vec<Entry>,
-    names: Vec<String>,
+    names: BTreeSet<String>,
 }
 
 impl Page {
@@ -100,7 +101,7 @@ impl Page {
             env: Vec::new(),
             services: Vec::new(),
             crons: Vec::new(),
-            names: Vec::new(),
+            names: BTreeSet::new(),
         }
     }
 
@@ -124,7 +125,7 @@ impl Page {
             .filter(free)
             .or_else(|| (2..).map(|number: u32| format!("{stem}-{number}")).find(free))
             .unwrap_or(stem);
-        self.names.push(name.clone());
+        self.names.insert(name.clone());
         name
     }
 
