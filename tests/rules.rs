@@ -207,3 +207,34 @@ fn top_level_folders_are_the_agreed_ones() {
         }
     }
 }
+
+/// README's table of faults names tests as `crate::test`.
+#[test]
+fn every_test_that_the_readme_names_exists() {
+    fn text_below(dir: &Path) -> String {
+        let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .map(
+                |path| {
+                    if path.is_dir() {
+                        text_below(&path)
+                    } else {
+                        fs::read_to_string(path).unwrap_or_default()
+                    }
+                },
+            )
+            .collect()
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let table = readme.split("<!-- faults -->").nth(1).unwrap().split("<!-- /faults -->").next().unwrap();
+    let mut named = 0;
+    for (tests, test) in table.split('`').filter_map(|word| word.split_once("::")) {
+        assert!(
+            text_below(&root.join("tests").join(tests)).contains(&format!("fn {test}() {{")),
+            "{tests}::{test}"
+        );
+        named += 1;
+    }
+    assert!(named > 50, "{named}");
+}

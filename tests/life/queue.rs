@@ -71,9 +71,9 @@ fn several_workers_each_finish_their_job() {
     if !need(NEEDS) {
         return;
     }
-    // Not all at once: SQLite refuses the second of two that write at the same moment.
-    let jobs: [&[&str]; 3] = [&["job", "--seconds=3"], &["job", "--seconds=4.3"], &["job", "--seconds=5.6"]];
-    let mut sandbox = worker("instances = 3\nstagger = \"10ms\"", &jobs);
+    // All at once: SQLite must not refuse the second of two that write at the same moment.
+    let jobs: [&[&str]; 1] = [&["job", "--seconds=4", "--count=3"]];
+    let mut sandbox = worker("instances = 3\nstagger = \"0s\"", &jobs);
     says(&sandbox, "job-started job", 3);
     sandbox.signal("TERM");
     assert_eq!(sandbox.wait(PATIENCE), 0);

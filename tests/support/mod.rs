@@ -13,6 +13,7 @@
     reason = "test support: real time, real processes, and each test crate uses a part of it"
 )]
 
+pub mod cgroup;
 pub mod sandbox;
 
 use std::io::Write;
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 /// True when the machine has all of `things`; otherwise this test is skipped, loudly.
 ///
 /// `root`, `docker` (an engine that answers), `laravel` (Debian's framework on PHP's include path), `s3` (this build has
-/// the feature), `phpdotenv` (see [`phpdotenv`]), `openmetrics` (the reference parser), or the name of a program on the PATH; `php-fpm` is found under Debian's
+/// the feature), `phpdotenv` (see [`phpdotenv`]), `openmetrics` (the reference parser), `cgroup` (see [`cgroup`]), or the name of a program on the PATH; `php-fpm` is found under Debian's
 /// versioned names too. With `CI=true` a missing thing fails the test instead.
 #[must_use]
 pub fn need(things: &[&str]) -> bool {
@@ -52,6 +53,7 @@ fn lacks(thing: &str) -> Option<String> {
         "s3" => cfg!(feature = "s3"),
         "php-fpm" => php_fpm().is_some(),
         "phpdotenv" => phpdotenv().is_file(),
+        "cgroup" => cgroup::Cgroup::new().is_ok(),
         "openmetrics" => succeeds("/usr/bin/python3", &["-c", "import prometheus_client.openmetrics.parser"]),
         "laravel" => {
             let check = "exit((int) !(stream_resolve_include_path('Illuminate/autoload.php') && extension_loaded('pdo_sqlite')));";
@@ -65,6 +67,7 @@ fn lacks(thing: &str) -> Option<String> {
         "s3" => "built without the feature s3".into(),
         "laravel" => "php-laravel-framework or php-sqlite3 is not installed".into(),
         "openmetrics" => "python3-prometheus-client is not installed".into(),
+        "cgroup" => "no control group with pids, memory and freezer can be made".into(),
         "phpdotenv" => format!("there is no {}", phpdotenv().display()),
         program => format!("{program} is not installed"),
     })

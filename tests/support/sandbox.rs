@@ -4,7 +4,10 @@
 //! `root`, `php-fpm`, `laravel`, `cgi-fcgi`, `nsenter` and `ip`: see [`NEEDS`].
 
 use super::{eventually, init, repository};
+use php_init::config::plan::Signal;
+use php_init::sys::{Pid, group};
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -116,6 +119,14 @@ impl Sandbox {
         self.child = Some(self.command(arguments).spawn().unwrap());
     }
 
+    /// As [`start`](Self::start), with standard output and error at `output`: the log stays empty.
+    pub fn start_to(&mut self, arguments: &[&str], output: OwnedFd) {
+        assert!(self.child.is_none(), "started already");
+        let mut command = self.command(arguments);
+        command.stdout(output.try_clone().unwrap()).stderr(output);
+        self.child = Some(command.spawn().unwrap());
+    }
+
     /// The pid of PID 1 as the machine sees it.
     pub fn pid(&self) -> i32 {
         let outer = self.child.as_ref().expect("not started").id();
@@ -187,7 +198,11 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // The sandbox kills its PID 1 with it, and that the whole namespace.
+            // PID 1 first, and with it the whole namespace: the death signal of `unshare --kill-child` may be lost on the way
+            // through chroot.
+            for pid in children(child.id() as i32) {
+                let _ = group::signal(Pid::new(pid).unwrap(), Signal::KILL);
+            }
             let _ = child.kill();
             let _ = child.wait();
         }
