@@ -4,6 +4,7 @@ namespace App\Providers;
 
 use App\Console\MigrateCommand;
 use App\Console\OptimizeCommand;
+use App\Sqlite;
 use Illuminate\Contracts\Console\Isolatable;
 use Illuminate\Database\Connectors\SQLiteConnector;
 use Illuminate\Support\ServiceProvider;
@@ -19,6 +20,11 @@ class AppServiceProvider extends ServiceProvider
                 touch($config['database']);
 
                 return parent::connect($config);
+            }
+
+            protected function createPdoConnection($dsn, $username, $password, $options)
+            {
+                return new Sqlite($dsn, null, null, $options);
             }
         });
 
