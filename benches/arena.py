@@ -1,14 +1,15 @@
-"""arena: contenders, and one of them as PID 1 of a fresh namespace."""
+"""arena: a contender as PID 1 of a fresh PID and mount namespace, and what can be seen of it from outside."""
 
+import fcntl
 import os
 import select
 import signal
 import subprocess
+import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from typing import Callable
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -16,123 +17,91 @@ TIMEOUT = 20
 
 
 def build(work):
-    """The two small C programs; `work` is where everything of this run lives."""
+    """The small C programs; `work` is where everything of this run lives. What services write is in memory: a thousand of
+    them have thousands of files, and the disk is not what is measured."""
     Arena.work = work
-    for name in ("floor", "probe_child"):
-        subprocess.run(["gcc", "-O2", "-static", "-o", work / name, HERE / f"{name}.c"], check=True)
+    Arena.state = state = work / "state"
+    state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", state], check=True)
+    programs = {
+        "floor": ["floor.c"],
+        "floor-vfork": ["floor.c", "-DFORK=vfork"],
+        "probe_child": ["probe_child.c"],
+        "sink": ["sink.c"],
+    }
+    for name, (source, *flags) in programs.items():
+        subprocess.run(["gcc", "-O3", "-static", *flags, "-o", work / name, HERE / source], check=True)
 
 
 class Arena:
     work: Path
+    state: Path
 
 
 def probe():
     return str(Arena.work / "probe_child")
 
 
-def eventually(true, pause=0.02):
-    until = time.monotonic() + TIMEOUT
+def eventually(true, pause=0.02, seconds=TIMEOUT):
+    until = time.monotonic() + seconds
     while not true():
         if time.monotonic() > until:
             raise TimeoutError
         time.sleep(pause)
 
 
-@dataclass
-class Contender:
-    name: str
-    command: Callable  # (directory, services) -> what PID 1 executes
-    most: int = 10  # services
-    restarts: bool = True
-    relays: bool = False
-
-    @staticmethod
-    def all(init):
-        return [
-            Contender("init", lambda d, n: [init, "--config", init_toml(d, n)], relays=True),
-            Contender("floor", lambda d, n: [str(Arena.work / "floor"), str(n), probe()]),
-            Contender("tini", lambda d, n: ["tini", "--", probe()], most=1, restarts=False),
-            Contender("s6", lambda d, n: ["s6-svscan", s6(d, n)]),
-            Contender("supervisord", lambda d, n: ["supervisord", "-c", supervisord(d, n)], relays=True),
-        ]
-
-
-def init_toml(directory, services, extra=""):
-    """`reset-after`: what has lived for a second is restarted without a delay, as with the others."""
-    file = directory / "init.toml"
-    text = f'preset = "none"\nstate-dir = "{directory}/state"\nwork-dir = "/"\n{extra}'
-    for n in range(services):
-        text += f'[service.s{n}]\ncommand = ["{probe()}"]\nbackoff = {{ reset-after = "1s" }}\n'
-    file.write_text(text)
-    return str(file)
-
-
-def supervisord(directory, services):
-    file = directory / "supervisord.conf"
-    text = "[supervisord]\nnodaemon=true\nuser=root\nlogfile=/dev/null\nlogfile_maxbytes=0\n"
-    text += f"pidfile={directory}/supervisord.pid\n"
-    for n in range(services):
-        text += f"[program:s{n}]\ncommand={probe()}\nstdout_logfile=/dev/fd/1\nstdout_logfile_maxbytes=0\n"
-        text += "redirect_stderr=true\n"
-    file.write_text(text)
-    return str(file)
-
-
-def s6(directory, services):
-    for n in range(services):
-        service = directory / f"s{n}"
-        service.mkdir()
-        (service / "run").symlink_to(probe())
-    return str(directory)
-
-
 class Container:
     """A contender that runs. As a context manager it ends with the block, whatever happens."""
 
-    def __init__(self, contender, services, what, sink=0, env=None):
+    def __init__(self, contender, services, what, sink="", env=None):
         self.name = contender.name
-        self.directory = Path(tempfile.mkdtemp(dir=Arena.work))
+        self.directory = Path(tempfile.mkdtemp(dir=Arena.state))
         fifo = self.directory / "fifo"
         os.mkfifo(fifo)
         self.fifo = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+        fcntl.fcntl(self.fifo, fcntl.F_SETPIPE_SZ, 1 << 20)
         self.unread = b""
         services_directory = self.directory / "services"
         services_directory.mkdir()
-        environment = {
-            "PATH": os.environ["PATH"], "PROBE_FIFO": str(fifo), "PROBE": what, **(env or {}),
-        }  # fmt: skip
-        self.sink, stdout = None, subprocess.DEVNULL
+        path = f"{contender.path}:{os.environ['PATH']}".lstrip(":")
+        environment = {"PATH": path, "PROBE_FIFO": str(fifo), "PROBE": what, **(env or {})}
         self.log, log = os.pipe()
+        # Nobody reads it meanwhile, and a thousand services are told of in more than a pipe usually holds.
+        fcntl.fcntl(log, fcntl.F_SETPIPE_SZ, 1 << 20)
         os.set_blocking(self.log, False)
+        self.sink, stdout = None, log
         if sink:
-            stdout, write = os.pipe()
-            self.sink = subprocess.Popen(
-                [probe()], stdin=stdout, env={**environment, "PROBE": f"read {sink}"}, stdout=subprocess.DEVNULL
-            )
-            os.close(stdout)
-            stdout = write
-            assert self.event("start")
+            read, stdout = os.pipe()
+            self.sink = subprocess.Popen([Arena.work / "sink", *sink.split()], stdin=read, env=environment)
+            os.close(read)
+            self.event("reading")
         self.unshare = subprocess.Popen(
             ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", probe(), "exec",
              *contender.command(services_directory, services)],
-            env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=log if not sink else stdout, stderr=log,
+            env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=stdout, stderr=log,
         )  # fmt: skip
-        os.close(log)
-        if sink:
-            os.close(stdout)
+        for end in {stdout, log}:
+            os.close(end)
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
         if kind:
-            print(f"--- {self.name}:\n{self.output()}")
-        self.unshare.kill()
-        self.unshare.wait()
-        if self.sink:
-            self.sink.wait()
+            print(f"--- {self.name}:\n{self.output()[-4000:]}", file=sys.stderr)
+        self.end()
         os.close(self.fifo)
         os.close(self.log)
+
+    def end(self):
+        """PID 1 is gone only when everything in its namespace is; then unshare ends, and then what the sink reads."""
+        if self.unshare.poll() is None:
+            for pid in children(self.unshare.pid) or [self.unshare.pid]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.unshare.wait()
+        if self.sink:
+            self.sink.wait()
 
     def output(self):
         try:
@@ -140,32 +109,42 @@ class Container:
         except BlockingIOError:
             return ""
 
-    def event(self, what):
-        """When `what` happened next, in nanoseconds."""
-        until = time.monotonic() + TIMEOUT
+    def read(self):
+        """What is in the FIFO now."""
+        try:
+            while data := os.read(self.fifo, 65536):
+                self.unread += data
+        except BlockingIOError:
+            pass
+
+    def event(self, what, seconds=TIMEOUT):
+        """The number of the next `what`: usually its time in nanoseconds."""
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             line, found, rest = self.unread.partition(b"\n")
             if found:
                 self.unread = rest
-                word, at = line.split()
+                word, number = line.split()
                 if word.decode() == what:
-                    return int(at)
-                continue
-            if select.select([self.fifo], [], [], 1)[0]:
-                self.unread += os.read(self.fifo, 65536)
+                    return int(number)
+            elif select.select([self.fifo], [], [], 1)[0]:
+                self.read()
         raise TimeoutError(f"{self.name}: no {what}")
+
+    def all(self, what, count):
+        """The numbers of the next `count`, which may come in any order."""
+        return sorted(self.event(what) for _ in range(count))
 
     def events(self):
         """What happened so far."""
-        while select.select([self.fifo], [], [], 0)[0]:
-            self.unread += os.read(self.fifo, 65536)
+        self.read()
         lines, self.unread = self.unread.split(b"\n")[:-1], b""
-        return [(word.decode(), int(at)) for word, at in map(bytes.split, lines)]
+        return [(word.decode(), int(number)) for word, number in map(bytes.split, lines)]
 
     @property
     def pid(self):
         """PID 1, as the machine sees it."""
-        return int(children(self.unshare.pid)[0])
+        return children(self.unshare.pid)[0]
 
     def stop(self):
         """SIGTERM to the end of PID 1, in milliseconds."""
@@ -180,13 +159,16 @@ class Container:
         return took
 
     def own(self):
-        """The contender's processes: all but the services."""
+        """The contender's processes: all but the services and what is no longer running."""
         found, queue = [], [self.pid]
         while queue:
             pid = queue.pop()
             queue.extend(children(pid))
-            if os.path.realpath(f"/proc/{pid}/exe") != probe():
-                found.append(pid)
+            try:
+                if os.readlink(f"/proc/{pid}/exe") != probe():
+                    found.append(pid)
+            except OSError:
+                pass
         return found
 
     def memory(self):
@@ -202,17 +184,15 @@ class Container:
     def switches(self):
         """Context switches of all threads so far."""
         count = 0
-        for pid in self.own():
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                for line in (task / "status").read_text().splitlines():
-                    if "ctxt_switches" in line:
-                        count += int(line.split()[1])
+        for task in tasks(self.own()):
+            for line in (task / "status").read_text().splitlines():
+                if "ctxt_switches" in line:
+                    count += int(line.split()[1])
         return count
 
-    def cpu(self):
-        """Nanoseconds on a CPU, of all threads of the contender's own processes."""
-        tasks = [task for pid in self.own() for task in Path(f"/proc/{pid}/task").iterdir()]
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+    def cpu(self, pids=None):
+        """Nanoseconds on a CPU of the contender's own processes, threads that are gone included (clock_getcpuclockid(3))."""
+        return sum(time.clock_gettime_ns(~pid << 3 | 2) for pid in pids or self.own())
 
     def is_at_rest(self):
         before = self.cpu()
@@ -220,6 +200,13 @@ class Container:
         return self.cpu() == before
 
 
+def tasks(pids):
+    return [task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]
+
+
 def children(pid):
-    tasks = Path(f"/proc/{pid}/task")
-    return [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
+    """Zombies too."""
+    try:
+        return [int(child) for task in tasks([pid]) for child in (task / "children").read_text().split()]
+    except OSError:
+        return []

@@ -11,7 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from arena import ROOT, Arena, Container, Contender, children, eventually, init_toml, probe
+from arena import ROOT, Arena, Container, children, eventually, probe
+from contenders import Contender, init_toml
 
 AWS = "/usr/bin/aws"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIABENCH", "AWS_SECRET_ACCESS_KEY": "bench-secret", "AWS_REGION": "eu-west-1"}
@@ -26,7 +27,7 @@ def build_s3():
     return str(Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/examples/s3-server")
 
 
-def measure_fetch(table, quick):
+def fetch(table, quick):
     """Boot with .env from S3 until the service's first instruction, beside `aws s3 cp` alone."""
     root = Arena.work / "s3"
     (root / "bucket").mkdir(parents=True)
@@ -35,18 +36,16 @@ def measure_fetch(table, quick):
     server = subprocess.Popen([os.environ["BENCH_S3"], "--root", root], env=keys, stdout=subprocess.PIPE)
     try:
         assert server.stdout.readline() and server.stdout.readline()
-        init = next(c for c in table.contenders if c.name == "init")
         file = f'[[file]]\nsource = "s3://bucket/.env"\npath = "env"\nformat = "dotenv"\nendpoint = "{ENDPOINT}"\n'
-        binary = os.environ["BENCH_INSIDE"]
-        with_file = Contender("init", lambda d, n: [binary, "--config", init_toml(d, n, file)])
+        with_file = Contender("init", lambda d, n: [table.binary, "--config", init_toml(d, n, file)])
         for _ in range(4 if quick else 10):
             with Container(with_file, 1, "pause", env=KEYS) as container:
                 began = container.event("exec")
-                table.add("fetch", init, (container.event("start") - began) / 1e6)
+                table.add("fetch", with_file, (container.event("start") - began) / 1e6)
             began = time.monotonic()
             subprocess.run([AWS, "--endpoint-url", ENDPOINT, "s3", "cp", "--quiet", "s3://bucket/.env", Arena.work / "env"],
                            check=True, env={**KEYS, "PATH": os.environ["PATH"], "HOME": "/nonexistent"})  # fmt: skip
-            table.add_other("fetch", "aws s3 cp", (time.monotonic() - began) * 1e3)
+            table.add_named("fetch", "aws s3 cp", (time.monotonic() - began) * 1e3)
     finally:
         server.kill()
         server.wait()
@@ -77,33 +76,36 @@ redirect_stderr=true
 """
 
 
-def measure_boot(table, quick):
+def boot(table, quick):
     """Container start to the first pong of PHP-FPM, with the sample application, in docker/sandbox."""
     ways = {"init": ["/opt/php/init", "--role", "web"], "shell": ["/opt/php/shell"], "supervisord": ["/opt/php/entrypoint"]}
     for _ in range(2 if quick else 6):
         for name, command in random.sample(sorted(ways.items()), len(ways)):
-            table.add_other("boot", name, boot(command))
+            table.add_named("boot", name, first_pong(table.binary, command))
 
 
-def boot(command):
+def first_pong(binary, command):
     volumes = Path(tempfile.mkdtemp(dir=Arena.work))
     for name in ("php", "tmp", "storage", "cache"):
         (volumes / name).mkdir(mode=0o777)
         shutil.chown(volumes / name, "www-data", "www-data")
     php = volumes / "php"
-    shutil.copy(os.environ["BENCH_INSIDE"], php / "init")
+    shutil.copy(binary, php / "init")
     shutil.copy(DOTENV, php / "source.env")
     if not command[0].endswith("init"):
         # What init makes or fetches is there already for the others.
         shutil.copy(DOTENV, php / ".env")
         for skeleton in ("framework/cache/data", "framework/views", "framework/sessions", "logs"):
             (volumes / "storage" / skeleton).mkdir(parents=True)
-    for name, text in (("shell", SHELL), ("entrypoint", ENTRYPOINT), ("fpm.conf", FPM_CONF), ("supervisord.conf", SUPERVISORD_CONF)):
+    for name, text in (
+        ("shell", SHELL),
+        ("entrypoint", ENTRYPOINT),
+        ("fpm.conf", FPM_CONF),
+        ("supervisord.conf", SUPERVISORD_CONF),
+    ):
         (php / name).write_text(text)
         (php / name).chmod(0o755)
-    (volumes / "env").write_text(
-        "PROBE_FIFO=/opt/php/fifo\nAPP_ENV_PATH=/opt/php\nINIT_ENV_SOURCE=file:///opt/php/source.env\n"
-    )
+    (volumes / "env").write_text("PROBE_FIFO=/opt/php/fifo\nAPP_ENV_PATH=/opt/php\nINIT_ENV_SOURCE=file:///opt/php/source.env\n")
     fifo = php / "fifo"
     os.mkfifo(fifo)
     events = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
