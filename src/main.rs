@@ -2,7 +2,7 @@
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: php_init::sys::allocator::Allocator = php_init::sys::allocator::Allocator::new();
 
 fn main() -> std::process::ExitCode {
     php_init::cli::main()

@@ -2,10 +2,12 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`allocator`] | the static binary's allocator |
 //! | [`users`] | `/etc/passwd` and `/etc/group` without NSS: who a child runs as |
 //! | [`spawn`] | everything prepared, then clone and exec; failures of the child come back through one pipe |
 //! | [`reap`] | the one reaper, which joins each exit with the fault its child reported |
 //! | [`group`] | signals to one process or one process group, and never to all |
+//! | [`mask`] | which signals wait until they are wanted |
 //! | [`proc`] | one pass over /proc: descendants, also those that left their group |
 //! | [`init`] | what a process does once to be an init: subreaper, no core, not dumpable |
 //! | [`notify`] | the socket that a service tells of itself through |
@@ -28,6 +30,7 @@
 //! And the code between clone and exec ([`spawn`]'s `child`) makes nothing but system calls: it runs in the
 //! parent's memory.
 
+pub mod allocator;
 pub mod capabilities;
 pub mod cgroup;
 pub mod clock;
@@ -37,6 +40,7 @@ pub mod files;
 pub mod group;
 pub mod init;
 pub mod local;
+pub mod mask;
 pub mod memory;
 pub mod notify;
 pub mod oom;

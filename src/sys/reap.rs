@@ -116,15 +116,6 @@ pub fn has_no_child() -> bool {
     waitid(Id::All, look) == Err(nix::errno::Errno::ECHILD)
 }
 
-/// Whether this thread is to be told of ends. One that was not is told of as soon as it is again.
-pub fn hear_chld(hear: bool) {
-    use nix::sys::signal::{SigSet, Signal};
-    let mut chld = SigSet::empty();
-    chld.add(Signal::SIGCHLD);
-    // Fails for arguments alone that are not valid.
-    let _ = if hear { chld.thread_unblock() } else { chld.thread_block() };
-}
-
 enum Wait {
     Ended(Reaped),
     /// Interrupted, or something that is not an end.

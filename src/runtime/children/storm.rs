@@ -3,8 +3,9 @@
 //! A signal costs ten times what the wait for its orphan does: the handler, its pipe, a turn of the loop. So while that goes
 //! on CHLD is blocked, and it is looked every millisecond who has ended.
 
+use crate::config::plan::Signal;
 use crate::supervisor::Mono;
-use crate::sys::reap::hear_chld;
+use crate::sys::mask;
 use std::time::Duration;
 
 /// So many looks that found orphans alone…
@@ -32,10 +33,10 @@ impl Storm {
             self.next = (orphans >= FEW).then(|| now.after(PAUSE));
             if self.next.is_none() {
                 // Whoever has ended meanwhile is told of now.
-                hear_chld(true);
+                mask::release(&[Signal::CHLD.number()]);
             }
         } else if orphans > 0 && !ours && self.begins(now) {
-            hear_chld(false);
+            mask::hold(&[Signal::CHLD.number()]);
             self.next = Some(now.after(PAUSE));
         }
     }
