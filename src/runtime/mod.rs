@@ -77,7 +77,7 @@ impl Mode {
 
 /// Becomes init, loads the plan, boots and runs to the end; the exit code of the container.
 ///
-/// `load` runs after the signal handlers stand: a stop signal that reaches PID 1 before is dropped by the kernel. It runs
+/// `load` runs when signals are no longer lost: a stop signal that reaches PID 1 before is dropped by the kernel. It runs
 /// again at each reload.
 pub fn run(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'static) -> u8 {
     journal::install(LogLevel::Info, LogFormat::Plain);
@@ -100,7 +100,8 @@ fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'static
         Err(error) => return refused("start the event loop", &error),
     };
     let local = tokio::task::LocalSet::new();
-    let code = runtime.block_on(local.run_until(async {
+    // In a box from the beginning: tokio would move something so large there, and both places be touched.
+    let work = Box::pin(async {
         let signals = match signals::Signals::new(mode.is_one_off()) {
             Ok(signals) => signals,
             Err(error) => return refused("catch signals", &error),
@@ -130,7 +131,8 @@ fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'static
         // The kernel takes all of it back at once; handler by handler and task by task it takes longer than the stop.
         std::mem::forget(shell);
         code
-    }));
+    });
+    let code = runtime.block_on(local.run_until(work));
     std::mem::forget((local, runtime));
     code
 }

@@ -1,7 +1,7 @@
 //! Signals as a stream, and what each of them means to init.
 
 use crate::config::plan::Signal;
-use crate::sys::{group, tty};
+use crate::sys::{group, mask, tty, words};
 use futures_util::StreamExt;
 use std::io;
 
@@ -25,13 +25,16 @@ fn forwarded() -> impl Iterator<Item = i32> {
 /// The stream of signals that reached init.
 pub struct Signals {
     stream: signal_hook_tokio::Signals,
+    /// What waits to be caught until somebody waits for it: the handlers are a sixth of what init does before its first
+    /// service runs, where nothing boots.
+    held: Vec<i32>,
     /// `docker run -t` sets the window's size right after the start, and the kernel then sends WINCH. It asks for
     /// nothing there; httpd ignores it at a terminal for the same reason (its `-DFOREGROUND`).
     terminal: bool,
 }
 
 impl Signals {
-    /// Catches what init acts on; `forward` also everything that a one-off gets.
+    /// From now on, what init acts on is not lost; with `forward`, neither is anything else that a one-off gets.
     ///
     /// # Errors
     /// The system refused a descriptor or a handler.
@@ -47,7 +50,26 @@ impl Signals {
             wanted.sort_unstable();
             wanted.dedup();
         }
-        Ok(Self { stream: signal_hook_tokio::Signals::new(wanted)?, terminal: tty::has_terminal() })
+        let mut signals = Self {
+            stream: signal_hook_tokio::Signals::new(&[] as &[i32])?,
+            held: Vec::new(),
+            terminal: tty::has_terminal(),
+        };
+        if forward {
+            signals.catch(&wanted);
+        } else {
+            mask::hold(&wanted);
+            signals.held = wanted;
+        }
+        Ok(signals)
+    }
+
+    fn catch(&self, wanted: &[i32]) {
+        for signal in wanted {
+            if let Err(error) = self.stream.handle().add_signal(*signal) {
+                tracing::error!("cannot catch signal {signal}: {}", words(&error));
+            }
+        }
     }
 
     /// The signal asks the container to stop.
@@ -57,6 +79,11 @@ impl Signals {
 
     /// The next signal. Safe to cancel.
     pub async fn next(&mut self) -> Signal {
+        if !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            self.catch(&held);
+            mask::release(&held);
+        }
         loop {
             match self.stream.next().await {
                 Some(number) => {
