@@ -10,6 +10,7 @@
 use super::child;
 use super::fault::{ExecFault, FaultPipe};
 use super::prepare::Prepared;
+use super::slots::{Row, Slots};
 use crate::sys::Pid;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -61,6 +62,7 @@ struct Loan {
     /// Set to zero by the kernel.
     shares: AtomicU32,
     stack: Stack,
+    row: Option<Row>,
 }
 
 /// A child that may not have executed its program yet. Never dropped while it uses the loan: see [`Launcher::collect`].
@@ -70,9 +72,8 @@ struct Launch {
 }
 
 impl Loan {
-    fn new(prepared: Prepared) -> io::Result<NonNull<Self>> {
-        let loan = Self { prepared, shares: AtomicU32::new(1), stack: Stack::new()? };
-        Ok(NonNull::from(Box::leak(Box::new(loan))))
+    fn new(prepared: Prepared, stack: Stack, row: Option<Row>) -> NonNull<Self> {
+        NonNull::from(Box::leak(Box::new(Self { prepared, shares: AtomicU32::new(1), stack, row })))
     }
 }
 
@@ -92,11 +93,14 @@ impl Launch {
         self.is_over()
     }
 
+    /// What is to be given back of it.
+    ///
     /// # Safety
     /// The child no longer uses the loan.
-    unsafe fn free(self) {
+    unsafe fn free(self) -> Option<Row> {
         // SAFETY: a leaked box, made by `Loan::new`, and by the caller's promise nobody else's any more.
-        drop(unsafe { Box::from_raw(self.loan.as_ptr()) });
+        let loan = unsafe { Box::from_raw(self.loan.as_ptr()) };
+        loan.row
     }
 }
 
@@ -104,6 +108,7 @@ impl Launch {
 pub struct Launcher {
     faults: FaultPipe,
     launches: RefCell<Vec<Launch>>,
+    slots: Slots,
     /// Some that have executed their program meanwhile, and were not told of yet.
     executed: RefCell<Vec<Pid>>,
     /// The last wait was in vain: a file system hangs, or somebody has stopped a child.
@@ -119,6 +124,7 @@ impl Launcher {
         Ok(Self {
             faults: FaultPipe::new()?,
             launches: RefCell::default(),
+            slots: Slots::default(),
             executed: RefCell::default(),
             hangs: Cell::new(false),
             untold: Cell::new(false),
@@ -138,16 +144,19 @@ impl Launcher {
     }
 
     /// Starts the child. Every signal must be blocked: init's handlers are no business of the child's.
-    pub(super) fn launch(&self, prepared: Prepared) -> io::Result<Pid> {
+    pub(super) fn launch(&self, mut prepared: Prepared) -> io::Result<Pid> {
         self.make_way();
-        let loan = Loan::new(prepared)?;
+        let stack = Stack::new()?;
+        let row = self.slots.take(&mut prepared);
+        let table = if row.is_some() { libc::CLONE_FILES } else { 0 };
+        let loan = Loan::new(prepared, stack, row);
         // SAFETY: nobody else has it yet.
         let top = unsafe { loan.as_ref() }.stack.top();
         // SAFETY: the child runs `enter` on a stack that nobody else uses, and nothing but system calls with memory that the
         // loan keeps valid, until the kernel has set `shares` to zero. It touches nothing of the thread's own that libc
         // keeps, for that is this thread's. What other threads do or hold meanwhile does not matter to it.
         let clone = |flags| unsafe { libc::clone(enter, top, flags, loan.as_ptr().cast()) };
-        let mut result = clone(libc::CLONE_VM | libc::SIGCHLD);
+        let mut result = clone(libc::CLONE_VM | table | libc::SIGCHLD);
         if result < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
             // QEMU, which runs an image of another architecture, knows such memory between threads alone (linux-user's
             // do_fork). The child then has a copy, and its loan ends when it is reaped.
@@ -156,7 +165,7 @@ impl Launcher {
         let error = io::Error::last_os_error();
         let Some(pid) = Pid::new(result) else {
             // SAFETY: there is no child.
-            unsafe { Launch { pid: Pid::current(), loan }.free() };
+            self.give_back(unsafe { Launch { pid: Pid::current(), loan }.free() });
             return Err(error);
         };
         self.launches.borrow_mut().push(Launch { pid, loan });
@@ -193,7 +202,13 @@ impl Launcher {
             self.hangs.set(false);
             self.executed.borrow_mut().push(launch.pid);
             // SAFETY: the child has left this memory.
-            unsafe { launch.free() };
+            self.give_back(unsafe { launch.free() });
+        }
+    }
+
+    fn give_back(&self, row: Option<Row>) {
+        if let Some(row) = row {
+            self.slots.give_back(row);
         }
     }
 
