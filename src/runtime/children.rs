@@ -212,22 +212,26 @@ impl Children {
         !self.units.contains_key(&id) && !self.left.contains_key(&id)
     }
 
-    /// Remembers which descendants of a unit's main process left its group, from a walk over all that descend from init,
-    /// and forgets those that are gone.
-    pub fn note_escaped(&mut self, id: Id, all: &[Process]) {
-        let Some(pid) = self.units.get(&id) else { return };
-        let Some(child) = self.live.get_mut(pid) else { return };
-        let below = below(*pid, all);
-        // One whose parents have ended descends from init alone, but is still this unit's.
-        let mut escaped: Vec<Process> = all
-            .iter()
-            .filter(|process| child.escaped.iter().any(|known| same(known, process)))
-            .chain(below.into_iter().filter(|process| process.group != pid.raw()))
-            .cloned()
-            .collect();
-        escaped.sort_by_key(|process| process.pid);
-        escaped.dedup_by_key(|process| process.pid);
-        child.escaped = escaped;
+    /// Remembers which descendants of the units' main processes left their groups, from a walk over all that descend from
+    /// init in the order of generations, and forgets those that are gone.
+    pub fn note_escaped(&mut self, all: &[Process]) {
+        let mains: HashSet<Pid> = self.units.values().copied().collect();
+        let mut owners: HashMap<i32, Pid> = mains.iter().map(|main| (main.raw(), *main)).collect();
+        let mut before: HashMap<(Pid, u64), Pid> = HashMap::new();
+        for (main, child) in &mut self.live {
+            before.extend(child.escaped.drain(..).map(|process| ((process.pid, process.start_time), *main)));
+        }
+        for process in all.iter().filter(|process| !mains.contains(&process.pid)) {
+            // One whose parents have ended descends from init alone, but is still its unit's.
+            let known = before.get(&(process.pid, process.start_time));
+            let Some(main) = known.or_else(|| owners.get(&process.parent)).copied() else { continue };
+            owners.insert(process.pid.raw(), main);
+            if process.group != main.raw()
+                && let Some(child) = self.live.get_mut(&main)
+            {
+                child.escaped.push(process.clone());
+            }
+        }
     }
 
     /// Signals the main process of the unit or its whole group; with the group go those that left it.
@@ -305,20 +309,6 @@ fn same(one: &Process, other: &Process) -> bool {
     (one.pid, one.start_time) == (other.pid, other.start_time)
 }
 
-/// The processes of `all` that descend from `root`. `all` is in the order of generations.
-fn below(root: Pid, all: &[Process]) -> Vec<&Process> {
-    let mut family = HashSet::from([root.raw()]);
-    all.iter()
-        .filter(|process| {
-            let member = family.contains(&process.parent) && process.pid != root;
-            if member {
-                family.insert(process.pid.raw());
-            }
-            member
-        })
-        .collect()
-}
-
 /// A process that is gone is what a signal wanted; anything else is worth a line.
 fn report(outcome: io::Result<group::Sent>, signal: Signal, whom: &dyn fmt::Display) {
     if let Err(error) = outcome {
@@ -373,7 +363,7 @@ mod tests {
         };
         assert_eq!(pids(&table().orphans(all())), [30]);
         let mut children = table();
-        children.note_escaped(WEB, &all());
+        children.note_escaped(&all());
         // 11 has ended, and 12 is init's child by now.
         let later = vec![process(10, 1, 10, 1), process(12, 1, 12, 1), process(30, 1, 30, 1)];
         assert_eq!(pids(&children.orphans(later)), [30]);
@@ -382,11 +372,11 @@ mod tests {
     #[test]
     fn a_pid_that_is_used_again_is_another_process() {
         let mut children = table();
-        children.note_escaped(WEB, &[process(10, 1, 10, 1), process(11, 10, 11, 1), process(12, 10, 12, 1)]);
+        children.note_escaped(&[process(10, 1, 10, 1), process(11, 10, 11, 1), process(12, 10, 12, 1)]);
         // 11 is a stranger's now, 12 is another one of this unit's, 13 is new.
         let all =
             [process(10, 1, 10, 1), process(11, 1, 11, 9), process(12, 10, 12, 9), process(13, 10, 13, 9)];
-        children.note_escaped(WEB, &all);
+        children.note_escaped(&all);
         let escaped = &children.live.values().next().unwrap().escaped;
         assert_eq!(
             escaped.iter().map(|p| (p.pid.raw(), p.start_time)).collect::<Vec<_>>(),

@@ -282,6 +282,16 @@ impl Loop<'_> {
         }
     }
 
+    /// All that descend from init, in this `walk`, which is made when it is first needed: who left its unit's group is
+    /// known from then on.
+    fn look_around<'a>(&mut self, walk: &'a mut Option<Vec<sys::proc::Process>>) -> &'a [sys::proc::Process] {
+        walk.get_or_insert_with(|| {
+            let all = stop::descendants();
+            self.shell.children.note_escaped(&all);
+            all
+        })
+    }
+
     fn perform(
         &mut self,
         action: Action,
@@ -297,13 +307,11 @@ impl Loop<'_> {
                 }
             }),
             Action::Signal { id, scope, signal } => {
-                let all = walk.get_or_insert_with(stop::descendants);
-                self.shell.children.note_escaped(id, all);
+                self.look_around(walk);
                 self.shell.children.signal(id, scope, signal);
             }
             Action::KillGroup { id } => {
-                let all = walk.get_or_insert_with(stop::descendants);
-                self.shell.children.note_escaped(id, all);
+                self.look_around(walk);
                 self.shell.children.signal(id, StopScope::Group, Signal::KILL);
                 if self.shell.children.is_empty(id) {
                     events.push_back(Event::GroupEmpty { id });
@@ -333,8 +341,8 @@ impl Loop<'_> {
             }
             Action::CountOrphans => {
                 self.orphans = Some(u32::MAX);
-                let all = walk.get_or_insert_with(stop::descendants);
-                events.extend(self.orphan_event(all.clone()));
+                let all = self.look_around(walk).to_vec();
+                events.extend(self.orphan_event(all));
             }
             Action::Notice(notice) => self.tell(&notice),
             // Handled by the caller.

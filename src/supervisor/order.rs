@@ -4,6 +4,7 @@
 //! a supervisor that waits for ever is worse than one that starts in a doubtful order.
 
 use crate::config::plan::ServicePlan;
+use std::collections::BTreeSet;
 
 /// The dependencies of the services, as indices into the plan.
 #[derive(Clone, Debug, Default)]
@@ -82,12 +83,34 @@ impl Order {
 /// Every unit once, after what it waits for; units that are free to go stay in the order of the plan. In a cycle the
 /// first unit of the plan goes first.
 fn sorted(wanted: &[Vec<usize>]) -> Vec<usize> {
-    let mut sorted: Vec<usize> = Vec::with_capacity(wanted.len());
-    while sorted.len() < wanted.len() {
-        let left = || wanted.iter().enumerate().filter(|(unit, _)| !sorted.contains(unit));
-        let free = left().find(|(unit, deps)| deps.iter().all(|dep| dep == unit || sorted.contains(dep)));
-        let Some((next, _)) = free.or_else(|| left().next()) else { break };
+    let units = wanted.len();
+    let mut dependents = vec![Vec::new(); units];
+    let mut missing = vec![0_usize; units];
+    for (unit, dependencies) in wanted.iter().enumerate() {
+        for dependency in dependencies.iter().filter(|dependency| **dependency != unit) {
+            if let (Some(dependents), Some(missing)) =
+                (dependents.get_mut(*dependency), missing.get_mut(unit))
+            {
+                dependents.push(unit);
+                *missing = missing.saturating_add(1);
+            }
+        }
+    }
+    let mut left: BTreeSet<usize> = (0..units).collect();
+    let mut free: BTreeSet<usize> =
+        left.iter().copied().filter(|unit| missing.get(*unit) == Some(&0)).collect();
+    let mut sorted = Vec::with_capacity(units);
+    while let Some(next) = free.pop_first().or_else(|| left.first().copied()) {
+        left.remove(&next);
         sorted.push(next);
+        for unit in dependents.get(next).into_iter().flatten() {
+            if let Some(missing) = missing.get_mut(*unit) {
+                *missing = missing.saturating_sub(1);
+                if *missing == 0 && left.contains(unit) {
+                    free.insert(*unit);
+                }
+            }
+        }
     }
     sorted
 }
