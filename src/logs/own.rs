@@ -93,16 +93,23 @@ impl Entry<'_> {
 }
 
 fn visible(out: &mut Vec<u8>, text: &str, quoted: bool) {
-    for c in text.chars() {
+    let mut rest = text;
+    while let Some((at, c)) =
+        rest.char_indices().find(|(_, c)| c.is_control() || quoted && matches!(c, '"' | '\\'))
+    {
+        let (plain, special) = rest.split_at(at);
+        out.extend_from_slice(plain.as_bytes());
         match c {
             '\n' => out.extend_from_slice(b"\\n"),
             '\r' => out.extend_from_slice(b"\\r"),
             '\t' => out.extend_from_slice(b"\\t"),
-            '"' | '\\' if quoted => out.extend_from_slice(&[b'\\', if c == '"' { b'"' } else { b'\\' }]),
-            c if c.is_control() => out.extend_from_slice(format!("\\x{:02x}", u32::from(c)).as_bytes()),
-            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            c => out.extend_from_slice(format!("\\x{:02x}", u32::from(c)).as_bytes()),
         }
+        rest = special.split_at(c.len_utf8()).1;
     }
+    out.extend_from_slice(rest.as_bytes());
 }
 
 #[cfg(test)]
