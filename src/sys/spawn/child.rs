@@ -128,12 +128,6 @@ pub(super) fn set_mask(mask: u64) -> u64 {
 }
 
 fn descriptors(prepared: &Prepared) -> Outcome {
-    if let Some(end) = prepared.own_below {
-        let arguments = [word(end), u32::MAX as usize, libc::CLOSE_RANGE_UNSHARE as usize, 0, 0];
-        // SAFETY: three numbers. What is above is not copied; init's own table stays as it is. Nothing here may change a
-        // descriptor before.
-        at(Stage::Descriptors, unsafe { call(libc::SYS_close_range, arguments) })?;
-    }
     if prepared.close_inherited {
         let arguments = [3, u32::MAX as usize, libc::CLOSE_RANGE_CLOEXEC as usize, 0, 0];
         // SAFETY: three numbers; descriptors stay open until the exec. Fails before Linux 5.11; then what init closed on

@@ -10,7 +10,6 @@
 use super::child;
 use super::fault::{ExecFault, FaultPipe};
 use super::prepare::Prepared;
-use super::slots::{Row, Slots};
 use crate::sys::Pid;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -62,7 +61,6 @@ struct Loan {
     /// Set to zero by the kernel.
     shares: AtomicU32,
     stack: Stack,
-    row: Option<Row>,
 }
 
 /// A child that may not have executed its program yet. Never dropped while it uses the loan: see [`Launcher::collect`].
@@ -72,8 +70,9 @@ struct Launch {
 }
 
 impl Loan {
-    fn new(prepared: Prepared, stack: Stack, row: Option<Row>) -> NonNull<Self> {
-        NonNull::from(Box::leak(Box::new(Self { prepared, shares: AtomicU32::new(1), stack, row })))
+    fn new(prepared: Prepared) -> io::Result<NonNull<Self>> {
+        let loan = Self { prepared, shares: AtomicU32::new(1), stack: Stack::new()? };
+        Ok(NonNull::from(Box::leak(Box::new(loan))))
     }
 }
 
@@ -93,14 +92,11 @@ impl Launch {
         self.is_over()
     }
 
-    /// What is to be given back of it.
-    ///
     /// # Safety
     /// The child no longer uses the loan.
-    unsafe fn free(self) -> Option<Row> {
+    unsafe fn free(self) {
         // SAFETY: a leaked box, made by `Loan::new`, and by the caller's promise nobody else's any more.
-        let loan = unsafe { Box::from_raw(self.loan.as_ptr()) };
-        loan.row
+        drop(unsafe { Box::from_raw(self.loan.as_ptr()) });
     }
 }
 
@@ -108,7 +104,6 @@ impl Launch {
 pub struct Launcher {
     faults: FaultPipe,
     launches: RefCell<Vec<Launch>>,
-    slots: Slots,
     /// Some that have executed their program meanwhile, and were not told of yet.
     executed: RefCell<Vec<Pid>>,
     /// The last wait was in vain: a file system hangs, or somebody has stopped a child.
@@ -124,7 +119,6 @@ impl Launcher {
         Ok(Self {
             faults: FaultPipe::new()?,
             launches: RefCell::default(),
-            slots: Slots::default(),
             executed: RefCell::default(),
             hangs: Cell::new(false),
             untold: Cell::new(false),
@@ -144,19 +138,16 @@ impl Launcher {
     }
 
     /// Starts the child. Every signal must be blocked: init's handlers are no business of the child's.
-    pub(super) fn launch(&self, mut prepared: Prepared) -> io::Result<Pid> {
+    pub(super) fn launch(&self, prepared: Prepared) -> io::Result<Pid> {
         self.make_way();
-        let stack = Stack::new()?;
-        let row = self.slots.take(&mut prepared);
-        let table = if row.is_some() { libc::CLONE_FILES } else { 0 };
-        let loan = Loan::new(prepared, stack, row);
+        let loan = Loan::new(prepared)?;
         // SAFETY: nobody else has it yet.
         let top = unsafe { loan.as_ref() }.stack.top();
         // SAFETY: the child runs `enter` on a stack that nobody else uses, and nothing but system calls with memory that the
         // loan keeps valid, until the kernel has set `shares` to zero. It touches nothing of the thread's own that libc
         // keeps, for that is this thread's. What other threads do or hold meanwhile does not matter to it.
         let clone = |flags| unsafe { libc::clone(enter, top, flags, loan.as_ptr().cast()) };
-        let mut result = clone(libc::CLONE_VM | table | libc::SIGCHLD);
+        let mut result = clone(libc::CLONE_VM | libc::SIGCHLD);
         if result < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
             // QEMU, which runs an image of another architecture, knows such memory between threads alone (linux-user's
             // do_fork). The child then has a copy, and its loan ends when it is reaped.
@@ -165,7 +156,7 @@ impl Launcher {
         let error = io::Error::last_os_error();
         let Some(pid) = Pid::new(result) else {
             // SAFETY: there is no child.
-            self.give_back(unsafe { Launch { pid: Pid::current(), loan }.free() });
+            unsafe { Launch { pid: Pid::current(), loan }.free() };
             return Err(error);
         };
         self.launches.borrow_mut().push(Launch { pid, loan });
@@ -202,13 +193,7 @@ impl Launcher {
             self.hangs.set(false);
             self.executed.borrow_mut().push(launch.pid);
             // SAFETY: the child has left this memory.
-            self.give_back(unsafe { launch.free() });
-        }
-    }
-
-    fn give_back(&self, row: Option<Row>) {
-        if let Some(row) = row {
-            self.slots.give_back(row);
+            unsafe { launch.free() };
         }
     }
 

@@ -12,7 +12,6 @@
 //! | `mod.rs` | [`Command`] |
 //! | `lookup.rs` | PATH, searched before the clone |
 //! | `prepare.rs` | the child's whole work as plain pointers and numbers |
-//! | `slots.rs` | low numbers for a child's descriptors, where there are many |
 //! | `launcher.rs` | the clone, and what the child uses until its exec |
 //! | `child.rs` | what runs between clone and exec |
 //! | `call.rs` | system calls without libc |
@@ -24,7 +23,6 @@ mod fault;
 mod launcher;
 mod lookup;
 mod prepare;
-mod slots;
 
 pub use fault::{Context, ExecFault, Stage};
 pub use launcher::Launcher;

@@ -55,8 +55,6 @@ pub(super) struct Prepared {
     pub(super) argv: CStrings,
     pub(super) envp: CStrings,
     pub(super) fault: RawFd,
-    /// The child begins with init's own descriptor table, and takes leave with a copy of what is below this number.
-    pub(super) own_below: Option<RawFd>,
     /// Copies that `moves` and `fault` name.
     _owned: Vec<OwnedFd>,
 }
@@ -92,7 +90,6 @@ impl Prepared {
             argv: CStrings::new(argv?),
             envp: CStrings::new(environment(command)?),
             fault: descriptors.fault,
-            own_below: None,
             _owned: descriptors.owned,
         })
     }
