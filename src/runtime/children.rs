@@ -215,6 +215,10 @@ impl Children {
     /// Remembers which descendants of the units' main processes left their groups, from a walk over all that descend from
     /// init in the order of generations, and forgets those that are gone.
     pub fn note_escaped(&mut self, all: &[Process]) {
+        // Nobody, or a walk that was refused: what is known is worth more.
+        if all.is_empty() {
+            return;
+        }
         let mains: HashSet<Pid> = self.units.values().copied().collect();
         let mut owners: HashMap<i32, Pid> = mains.iter().map(|main| (main.raw(), *main)).collect();
         let mut before: HashMap<(Pid, u64), Pid> = HashMap::new();

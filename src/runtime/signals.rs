@@ -37,7 +37,7 @@ impl Signals {
     /// From now on, what init acts on is not lost; with `forward`, neither is anything else that a one-off gets.
     ///
     /// # Errors
-    /// The system refused a descriptor or a handler.
+    /// The system refused a descriptor.
     pub fn new(forward: bool) -> io::Result<Self> {
         let mut wanted: Vec<i32> = [Signal::CHLD, Signal::HUP, Signal::USR1, Signal::USR2]
             .into_iter()

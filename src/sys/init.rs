@@ -42,6 +42,7 @@ pub struct Became {
 /// - SEGV and BUS are not caught. Rust does so to tell of a stack that overflowed, on a stack of 8 KiB of its own: one
 ///   that is sent with a few other signals overflows that, and the kernel then kills even pid 1, which it protects from
 ///   whatever it does not catch.
+/// - CHLD is not ignored, which a parent may have left so: the kernel would reap children by itself and tell nobody.
 /// - The soft limit of open files is raised: the pipes of 500 processes use up the usual 1024. Children must get the old
 ///   one back, for select(2) knows no descriptor beyond it, and some daemons close all that there could be.
 /// - With `close_inherited`, descriptors from 3 up that came with the process are closed in every child.
@@ -64,9 +65,9 @@ pub fn become_init(close_inherited: bool) -> Became {
     if let Err(errno) = ttou.thread_set_mask() {
         became.warn("cannot set the mask of signals", errno as i32);
     }
-    for fault in [Signal::SIGSEGV, Signal::SIGBUS] {
-        // SAFETY: the default has no handler that could be unsound. It cannot fail: both may be set.
-        let _ = unsafe { signal(fault, SigHandler::SigDfl) };
+    for default in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGCHLD] {
+        // SAFETY: the default has no handler that could be unsound. It cannot fail: all of them may be set.
+        let _ = unsafe { signal(default, SigHandler::SigDfl) };
     }
     if close_inherited && let Err(error) = fd::close_all_on_exec() {
         let errno = error.raw_os_error().unwrap_or_default();

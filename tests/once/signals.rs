@@ -209,3 +209,17 @@ fn a_service_too_starts_with_a_clean_mask() {
         running.finish().expect(0);
     }
 }
+
+#[test]
+fn an_end_is_heard_of_although_a_parent_had_chld_ignored() {
+    if !need(&["root", "unshare", "env"]) {
+        return;
+    }
+    // It ends before init waits for anything.
+    let config = "[service.a]\ncommand = [\"DIR/broken\"]\nessential = true\ngive-up = { restarts = 0, within = \"1m\" }\n";
+    for place in PLACES {
+        let setup = Setup::new(place, config).through(&["env", "--ignore-signal"]);
+        setup.file("broken", "#!/no/such/interpreter\n", 0o755);
+        setup.start::<&str>(&[]).finish().expect(127);
+    }
+}
