@@ -103,7 +103,11 @@ fn in_backoff_there_is_nobody_to_kill_and_a_start_is_still_possible() {
         kill(old, "KILL");
         reaches(&container, "web", "BACKOFF");
         no_zombie(&container);
-        assert_eq!((container.running("sleep 1001"), container.running("sleep 1002")), (vec![], vec![]));
+        // Its group is killed at once, but a killed process is still there until it gets to its end.
+        eventually("both have ended", PATIENCE, || {
+            let left = ["sleep 1001", "sleep 1002"].map(|command| container.running(command).len());
+            (left == [0, 0]).then_some(())
+        });
         // The death of somebody else is not taken for its own.
         kill(container.one("sleep 1003"), "KILL");
         container.says("other: started", 2);
