@@ -1,11 +1,12 @@
 //! Services, runs and probes that are killed in every state, some before they are their programs.
 
-use crate::client::{outcomes, send, socket, status};
+use crate::client::{connect, outcomes, send, socket, status};
 use crate::container::{Container, NEEDS, PATIENCE, Place, kill};
 use crate::lease::{self, Lease};
 use crate::procs;
 use crate::support::sandbox::{self, Sandbox};
 use crate::support::{eventually, need};
+use std::io::Read;
 use std::time::Duration;
 
 pub const PLACES: [Place; 2] = [Place::Pid1, Place::Subreaper];
@@ -255,9 +256,16 @@ fn a_child_that_hangs_before_it_is_its_program_holds_up_nobody() {
         let child = procs::descendants(container.pid());
         let child =
             child.iter().find(|one| one.parent == container.pid() && one.comm != "sleep").unwrap().pid;
+        let mut early = connect(&socket(&container));
+        // Who asks later is taken in later.
+        pid();
         kill(child, "KILL");
         container.says("hangs: killed by SIGKILL", 1);
         eventually("there is another one", PATIENCE, || pid().filter(|new| *new != hung));
+        // That child has a copy of the connection, whose end is told all the same: here for want of a request.
+        let mut told = String::new();
+        early.read_to_string(&mut told).unwrap();
+        assert!(told.contains("was not complete"), "{told}");
         no_zombie(&container);
         if place == Place::Pid1 {
             // It becomes what it should have been.

@@ -53,6 +53,8 @@ pub(super) async fn live(mut stream: UnixStream, own_uid: u32, desk: Rc<dyn Desk
     }
     let reads = stage.get() == Stage::Reads;
     write(&mut stream, answer, reads).await;
+    // Closing it would not do: a child between its clone and its exec has a copy of each descriptor, and may hang there.
+    let _ = stream.shutdown().await;
 }
 
 /// Root and init's own user. A user of another user namespace that has no number in this one looks like 65534 (the
