@@ -5,7 +5,7 @@ use super::expand::{self, Lookup};
 use super::plan::Plan;
 use super::resolve::{self, Layers};
 use super::suggest;
-use super::tree::{self, Node, Source};
+use super::tree::{Node, Source};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -115,13 +115,9 @@ pub fn layers(
     exists: &dyn Fn(&Path) -> bool,
     current_dir: Option<&Path>,
 ) -> Result<Layers, Vec<ConfigError>> {
-    let sources: Vec<Source> = file.into_iter().collect();
-    let root = match sources.is_empty() {
-        true => None,
-        false => Some(tree::parse(&sources, 0)?),
-    };
+    let mut layers = Layers::parse(file.into_iter().collect(), PathBuf::new())?;
     let text = |key: &str| {
-        let node = root.as_ref()?.table()?.get(key)?;
+        let node = layers.top()?.table()?.get(key)?;
         let expanded = expand::expand(node.str()?, env).ok()?.text;
         Some((node, expanded)).filter(|(_, text)| !text.is_empty())
     };
@@ -133,23 +129,22 @@ pub fn layers(
         (None, Some((node, name))) => (name.as_str(), Some(*node)),
         (None, None) => (found, None),
     };
-    if name == "none" {
-        return Ok(Layers { preset: name.to_owned(), sources, work_dir: found_dir });
+    if name != "none" {
+        let Some((name, text)) = PRESETS.iter().find(|(known, _)| *known == name) else {
+            return Err(vec![unknown_preset(name, node, &layers)]);
+        };
+        layers.put_below(name, Source { name: format!("{name}.toml (preset)"), text: (*text).to_owned() })?;
     }
-    let Some((name, text)) = PRESETS.iter().find(|(known, _)| *known == name) else {
-        return Err(vec![unknown_preset(name, node, &sources)]);
-    };
-    let below = Source { name: format!("{name}.toml (preset)"), text: (*text).to_owned() };
-    let sources = std::iter::once(below).chain(sources).collect();
-    Ok(Layers { preset: (*name).to_owned(), sources, work_dir: found_dir })
+    layers.work_dir = found_dir;
+    Ok(layers)
 }
 
-fn unknown_preset(name: &str, node: Option<&Node>, sources: &[Source]) -> ConfigError {
+fn unknown_preset(name: &str, node: Option<&Node>, layers: &Layers) -> ConfigError {
     let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).chain(["none"]).collect();
     let shown = node.and_then(Node::str).unwrap_or(name);
     let message = format!("unknown preset \"{shown}\": {}", suggest::hint(name, &names, "presets"));
     match node {
-        Some(node) => tree::error_at(sources, node.loc, message),
+        Some(node) => layers.error_at(node, message),
         None => ConfigError::anywhere(message),
     }
 }

@@ -54,6 +54,13 @@ pub struct Node {
     pub written: Option<String>,
 }
 
+/// An empty table.
+impl Default for Node {
+    fn default() -> Self {
+        Self { loc: Loc::default(), value: Value::Table(Table::default()), written: None }
+    }
+}
+
 /// By its place: the value may be what a variable expanded to.
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

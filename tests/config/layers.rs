@@ -164,11 +164,7 @@ fn a_probe_of_another_kind_replaces_the_one_below() {
         live = { fastcgi = '/run/a.sock', path = '/p', failures = 9 }\n";
     let plan = |above: &str| {
         let source = |text: &str| Source { name: "test".into(), text: text.into() };
-        let layers = Layers {
-            preset: "none".into(),
-            sources: vec![source(below), source(above)],
-            work_dir: "/var/www/html".into(),
-        };
+        let layers = Layers::parse(vec![source(below), source(above)], "/var/www/html".into()).unwrap();
         resolve(&layers, &no_env, None).unwrap_or_else(|errors| panic!("{}", show(&errors)))
     };
     let plan = |above: &str| plan(above).services.remove(0);

@@ -135,7 +135,7 @@ fn fields<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
 
 fn none(text: &str) -> Layers {
     let source = Source { name: "test".into(), text: text.into() };
-    Layers { preset: "none".into(), sources: vec![source], work_dir: "/var/www/html".into() }
+    Layers::parse(vec![source], "/var/www/html".into()).unwrap()
 }
 
 fn keep_fresh(name: &str, wanted: &str) {

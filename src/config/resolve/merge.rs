@@ -39,28 +39,21 @@ pub fn merge(
     roles: &[&str],
     as_written: bool,
     errors: &mut Vec<ConfigError>,
-) -> Option<Merged> {
-    let root = overlaid(layers, errors)?;
+) -> Merged {
     let mut merger = Merger { sources: &layers.sources, env, paths: Paths::default(), as_written, errors };
-    Some(merger.run(root, &layers.work_dir, roles))
+    merger.run(overlaid(&layers.trees), &layers.work_dir, roles)
 }
 
-fn overlaid(layers: &Layers, errors: &mut Vec<ConfigError>) -> Option<Node> {
-    let mut root: Option<Node> = None;
-    // The preset "none" without a file has no text at all, which is an empty one: tree::parse.
-    for layer in 0..layers.sources.len().max(1) {
-        match (tree::parse(&layers.sources, layer), &mut root) {
-            (Err(found), _) => errors.extend(found),
-            (Ok(node), None) => root = Some(node),
-            (Ok(Node { value: Value::Table(upper), .. }), Some(below)) => {
-                if let Some(table) = below.table_mut() {
-                    tree::overlay(table, upper);
-                }
-            }
-            (Ok(_), Some(_)) => {}
+fn overlaid(trees: &[Node]) -> Node {
+    let mut trees = trees.iter().cloned();
+    // The preset "none" without a file has no text at all.
+    let mut root = trees.next().unwrap_or_default();
+    for tree in trees {
+        if let (Some(below), Value::Table(upper)) = (root.table_mut(), tree.value) {
+            tree::overlay(below, upper);
         }
     }
-    errors.is_empty().then_some(root).flatten()
+    root
 }
 
 struct Merger<'a> {

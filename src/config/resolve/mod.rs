@@ -17,18 +17,58 @@ use super::error::ConfigError;
 use super::plan::Plan;
 use super::schema::Config;
 use super::suggest;
-use super::tree::Source;
+use super::tree::{self, Node, Source};
 use super::{de, expand::Lookup};
 use std::path::PathBuf;
 
-/// What is resolved: the texts, lowest first, and what was found out about the directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is resolved: the texts, parsed, and what was found out about the directory.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Layers {
-    /// Name of the preset that is the lowest of `sources`, or `none`.
+    /// Name of the preset that is the lowest layer, or `none`.
     pub preset: String,
-    pub sources: Vec<Source>,
     /// `work-dir` where no layer names one.
     pub work_dir: PathBuf,
+    /// By the number that places have of their layer.
+    sources: Vec<Source>,
+    /// What the sources say, lowest first.
+    trees: Vec<Node>,
+}
+
+impl Layers {
+    /// Parses `sources`, lowest first, without a preset.
+    pub fn parse(sources: Vec<Source>, work_dir: PathBuf) -> Result<Self, Vec<ConfigError>> {
+        let mut trees = Vec::with_capacity(sources.len());
+        let mut errors = Vec::new();
+        for layer in 0..sources.len() {
+            match tree::parse(&sources, layer) {
+                Ok(tree) => trees.push(tree),
+                Err(found) => errors.extend(found),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Self { preset: "none".to_owned(), work_dir, sources, trees })
+    }
+
+    /// Puts the preset called `name` below all others.
+    pub fn put_below(&mut self, name: &str, preset: Source) -> Result<(), Vec<ConfigError>> {
+        // Last of the sources: the places of those that are parsed already stay what they are.
+        self.sources.push(preset);
+        self.trees.insert(0, tree::parse(&self.sources, self.sources.len() - 1)?);
+        name.clone_into(&mut self.preset);
+        Ok(())
+    }
+
+    /// The highest layer as it is written, if there is any.
+    pub fn top(&self) -> Option<&Node> {
+        self.trees.last()
+    }
+
+    /// Where `message` is told that something at `node` is wrong.
+    pub fn error_at(&self, node: &Node, message: String) -> ConfigError {
+        tree::error_at(&self.sources, node.loc, message)
+    }
 }
 
 /// The plan of `layers`, or everything that is wrong with them.
@@ -51,9 +91,7 @@ fn resolve_with(
 ) -> Result<Plan, Vec<ConfigError>> {
     let wanted = split_roles(role.unwrap_or_default());
     let mut errors = Vec::new();
-    let Some(mut merged) = merge::merge(layers, env, &wanted, as_written, &mut errors) else {
-        return Err(errors);
-    };
+    let mut merged = merge::merge(layers, env, &wanted, as_written, &mut errors);
     let config: Config = de::read(&mut merged.root, &layers.sources, &mut errors);
     for role in &wanted {
         if !merged.roles.contains(*role) {

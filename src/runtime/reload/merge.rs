@@ -85,7 +85,7 @@ mod tests {
 
     fn plan(text: &str) -> Plan {
         let source = Source { name: "test".into(), text: text.into() };
-        let layers = Layers { preset: "none".into(), sources: vec![source], work_dir: "/srv".into() };
+        let layers = Layers::parse(vec![source], "/srv".into()).unwrap();
         resolve(&layers, &|_| None, None).unwrap()
     }
 

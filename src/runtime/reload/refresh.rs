@@ -70,7 +70,7 @@ mod tests {
         let text = "[[file]]\nsource='/a'\npath='/x/a'\nrefresh='10s'\n[[file]]\nsource='/b'\npath='/x/b'\nrefresh='10s'\n\
                     [[file]]\nsource='/c'\npath='/x/c'\n";
         let source = Source { name: "test".into(), text: text.into() };
-        let layers = Layers { preset: "none".into(), sources: vec![source], work_dir: "/srv".into() };
+        let layers = Layers::parse(vec![source], "/srv".into()).unwrap();
         let plan = resolve(&layers, &|_| None, None).unwrap();
         let start = Mono::default();
         let mut refresh = Refresh::new(&plan, start);
