@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
 /// There was a panic, and the hook has told of it.
@@ -27,32 +27,32 @@ fn words(location: Option<&Location<'_>>, payload: &(dyn Any + Send)) -> String 
     format!("a fault in init itself{}{}", place.unwrap_or_default(), text.unwrap_or_default())
 }
 
-/// Runs the future; a panic in it becomes an error.
+/// Runs the future; a panic in it becomes an error. It stays where it is pinned: as an argument of its own it would be in
+/// the caller's memory twice.
 ///
 /// # Errors
 /// [`Fault`]. What the future worked on may be half changed.
-pub async fn caught<F: Future>(future: F) -> Result<F::Output, Fault> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+pub fn caught<F: Future>(mut future: Pin<&mut F>) -> impl Future<Output = Result<F::Output, Fault>> {
+    std::future::poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Ok),
         Err(_) => Poll::Ready(Err(Fault)),
     })
-    .await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::pin::pin;
 
     #[test]
     fn a_panic_is_caught_at_the_edge() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let result = runtime.block_on(caught(async {
+        let result = runtime.block_on(caught(pin!(async {
             tokio::task::yield_now().await;
             assert_eq!(1 + 1, 3, "sums");
-        }));
+        })));
         assert_eq!(result, Err(Fault));
-        assert_eq!(runtime.block_on(caught(async { 7 })), Ok(7));
+        assert_eq!(runtime.block_on(caught(pin!(async { 7 }))), Ok(7));
     }
 
     #[test]

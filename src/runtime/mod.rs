@@ -50,6 +50,7 @@ use crate::sys;
 use shell::Shell;
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::pin::pin;
 use std::rc::Rc;
 
 /// What the container is for.
@@ -123,7 +124,8 @@ fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'static
             Err(error) => return refused("start", &error),
         };
         shell.load = Rc::new(load);
-        let code = match fault::caught(life(&mut shell, mode)).await {
+        let ended = fault::caught(pin!(life(&mut shell, mode))).await;
+        let code = match ended {
             Ok(code) => code,
             Err(fault::Fault) => stop::after_fault(&mut shell).await,
         };

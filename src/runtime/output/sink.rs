@@ -6,6 +6,7 @@ use crate::logs::queue::{Lost, OWN, Queue, SourceId};
 use crate::supervisor::words::counted;
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -69,7 +70,7 @@ impl Sink {
         let pumped = Rc::clone(&sink);
         tokio::task::spawn_local(async move {
             // Without it every service that waits for room would wait for ever.
-            while caught(Rc::clone(&pumped).pump()).await.is_err() {
+            while caught(pin!(Rc::clone(&pumped).pump())).await.is_err() {
                 tokio::time::sleep(IN_VAIN).await;
             }
         });

@@ -104,7 +104,8 @@ impl Relays {
         let mut live = self.live.borrow_mut();
         live.retain(|relay| !relay.finished.get());
         live.push(Rc::clone(&control));
-        tokio::task::spawn_local(relay.live(info.label));
+        // A block, which has these two in one place: an argument of an async function is in two.
+        tokio::task::spawn_local(async move { relay.live(&info.label).await });
         Ok(RelayHandle(control))
     }
 

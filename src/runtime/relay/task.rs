@@ -1,6 +1,6 @@
 //! The task of one relay.
 
-use super::super::fault::{Fault, caught};
+use super::super::fault::caught;
 use super::super::journal;
 use super::super::output::{Output, READ, Scratch, Source, watch};
 use super::super::tail::Recorder;
@@ -14,6 +14,7 @@ use crate::logs::stamp::Stamp;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -98,8 +99,8 @@ impl Relay {
 
     /// The task. A panic costs the line at hand; the pipe goes on being read, since closing it would kill the
     /// child with SIGPIPE.
-    pub(super) async fn live(self, label: Label) {
-        while let Err(Fault) = caught(self.serve()).await {
+    pub(super) async fn live(&self, label: &Label) {
+        while caught(pin!(self.serve())).await.is_err() {
             tracing::error!("{label}: the log relay failed and goes on");
             let max_line = self.state.borrow().framer.max();
             self.state.replace(State::new(max_line));
