@@ -100,6 +100,34 @@ impl Launch {
     }
 }
 
+/// Makes init one that preempts nobody when it wakes, as long as this lives. The kernel wakes it in the middle of the
+/// child's exec, and it would take the processor from the child for everything that it has to do next (sched(7)).
+struct Patient(bool);
+
+impl Patient {
+    fn new() -> Self {
+        // Whoever chose something else for init has a reason.
+        // SAFETY: takes a number, here that of this thread.
+        let usual = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) } == i64::from(libc::SCHED_OTHER);
+        Self(usual && Self::schedule(libc::SCHED_BATCH))
+    }
+
+    /// Not libc's function: musl's answers ENOSYS.
+    fn schedule(policy: libc::c_int) -> bool {
+        let priority: libc::c_int = 0;
+        // SAFETY: the kernel reads a sched_param, which is this number.
+        unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const priority) == 0 }
+    }
+}
+
+impl Drop for Patient {
+    fn drop(&mut self) {
+        if self.0 {
+            Self::schedule(libc::SCHED_OTHER);
+        }
+    }
+}
+
 /// Where children are started from, and report to when they cannot become their program. Made once.
 pub struct Launcher {
     faults: FaultPipe,
@@ -108,6 +136,8 @@ pub struct Launcher {
     executed: RefCell<Vec<Pid>>,
     /// The last wait was in vain: a file system hangs, or somebody has stopped a child.
     hangs: Cell<bool>,
+    /// Nothing was launched since the last look at what has executed: the next one is the first of its kind, or alone.
+    rested: Cell<bool>,
     /// There may be something in the pipe: spares the reaper of many orphans a look.
     untold: Cell<bool>,
 }
@@ -121,6 +151,7 @@ impl Launcher {
             launches: RefCell::default(),
             executed: RefCell::default(),
             hangs: Cell::new(false),
+            rested: Cell::new(true),
             untold: Cell::new(false),
         })
     }
@@ -148,7 +179,8 @@ impl Launcher {
         // keeps, for that is this thread's. What other threads do or hold meanwhile does not matter to it.
         let clone = |flags| unsafe { libc::clone(enter, top, flags, loan.as_ptr().cast()) };
         let mut result = clone(libc::CLONE_VM | libc::SIGCHLD);
-        if result < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
+        let shared = result >= 0;
+        if !shared && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
             // QEMU, which runs an image of another architecture, knows such memory between threads alone (linux-user's
             // do_fork). The child then has a copy, and its loan ends when it is reaped.
             result = clone(libc::SIGCHLD);
@@ -161,6 +193,12 @@ impl Launcher {
         };
         self.launches.borrow_mut().push(Launch { pid, loan });
         self.untold.set(true);
+        if shared && self.rested.take() {
+            // What init has to do after a start takes three times as long as the child's way to its exec. Where both are on
+            // one processor the child would begin when init next sleeps, however init yields.
+            let _patient = Patient::new();
+            self.wait_for_first();
+        }
         Ok(pid)
     }
 
@@ -169,18 +207,22 @@ impl Launcher {
             return;
         }
         self.take_back(|_| false);
-        let launches = self.launches.borrow();
-        let crowded = launches.len() >= ON_THEIR_WAY;
-        if let Some(first) = launches.first().filter(|_| crowded && !self.hangs.get()) {
+        if self.launches.borrow().len() >= ON_THEIR_WAY {
+            self.wait_for_first();
+            self.take_back(|_| false);
+        }
+    }
+
+    fn wait_for_first(&self) {
+        if let Some(first) = self.launches.borrow().first().filter(|_| !self.hangs.get()) {
             self.hangs.set(!first.wait());
         }
-        drop(launches);
-        self.take_back(|_| false);
     }
 
     /// Takes back what children have used that have executed their program, and tells which since the last call; also what
     /// those have used that are `reaped`, for the kernel tells nothing of one that was killed before its first instruction.
     pub fn collect(&self, reaped: impl Fn(Pid) -> bool) -> Vec<Pid> {
+        self.rested.set(true);
         self.take_back(&reaped);
         let mut executed = self.executed.take();
         executed.retain(|pid| !reaped(*pid));
@@ -229,5 +271,23 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(reaper.launcher().is_idle());
+    }
+
+    #[test]
+    fn waiting_for_a_child_leaves_nobody_with_another_policy() {
+        // `policy` is the 39th after the name in brackets: proc_pid_stat(5).
+        let policy = |whose: &str| {
+            let stat = std::fs::read_to_string(format!("/proc/{whose}/stat")).unwrap();
+            stat.rsplit(')').next().unwrap().split_whitespace().nth(38).unwrap().to_owned()
+        };
+        let mut reaper = Reaper::new().unwrap();
+        let before = policy("thread-self");
+        let child = Command::new(["/bin/sleep", "60"]).spawn(reaper.launcher()).unwrap();
+        assert_eq!(policy(&child.to_string()), before);
+        assert_eq!(policy("thread-self"), before);
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.raw()), nix::sys::signal::SIGKILL).unwrap();
+        while !reaper.reap().reaped.iter().any(|gone| gone.pid == child) {
+            std::thread::yield_now();
+        }
     }
 }
