@@ -7,33 +7,138 @@
 use dlmalloc::Dlmalloc;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Memory for the whole process, from any thread.
-pub struct Allocator {
+/// Memory for the whole process, from any thread: all of these are one.
+pub struct Allocator;
+
+struct Heap {
     taken: AtomicBool,
-    heap: UnsafeCell<Dlmalloc>,
+    /// The kernel has nothing more for now. Changes while `taken` alone.
+    closed: AtomicBool,
+    dlmalloc: UnsafeCell<Dlmalloc<Kernel>>,
 }
 
-// SAFETY: `heap` is reached through `with` alone, which lets one thread in at a time.
-unsafe impl Sync for Allocator {}
+static HEAP: Heap = Heap {
+    taken: AtomicBool::new(false),
+    closed: AtomicBool::new(false),
+    dlmalloc: UnsafeCell::new(Dlmalloc::new_with_allocator(Kernel)),
+};
 
-impl Allocator {
-    #[expect(clippy::new_without_default, reason = "made once, in a static")]
-    pub const fn new() -> Self {
-        Self { taken: AtomicBool::new(false), heap: UnsafeCell::new(Dlmalloc::new()) }
-    }
+// SAFETY: `dlmalloc` is reached through `with` alone, which lets one thread in at a time.
+unsafe impl Sync for Heap {}
 
+impl Heap {
     #[inline]
-    fn with<T>(&self, work: impl FnOnce(&mut Dlmalloc) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut Dlmalloc<Kernel>) -> T) -> T {
         // Whoever has it is done in a microsecond, or not running: then it needs this processor.
         while self.taken.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             std::thread::yield_now();
         }
         // SAFETY: the flag is this thread's, and `work` cannot come back here: dlmalloc asks the kernel alone for memory.
-        let done = work(unsafe { &mut *self.heap.get() });
+        let done = work(unsafe { &mut *self.dlmalloc.get() });
         self.taken.store(false, Ordering::Release);
         done
+    }
+}
+
+/// What is free, while [`give_back`] has it.
+struct Hole {
+    next: Option<NonNull<Hole>>,
+    size: usize,
+}
+
+/// Lets the kernel have the whole pages between blocks that are in use; the heap keeps their addresses. What a boot has read
+/// and made of it is freed in pieces, which lie between what stays.
+pub fn give_back() {
+    HEAP.with(|dlmalloc| {
+        HEAP.closed.store(true, Ordering::Relaxed);
+        let mut holes = None;
+        for size in (2..=LARGEST_HOLE).rev().map(|pages| pages.saturating_mul(PAGE)) {
+            // SAFETY: any size and this alignment are valid.
+            while let Some(block) = NonNull::new(unsafe { dlmalloc.malloc(size, align_of::<Hole>()) }) {
+                let hole = block.cast::<Hole>();
+                let (start, end) = (block.addr().get(), block.addr().get().saturating_add(size));
+                let first = start.saturating_add(size_of::<Hole>()).next_multiple_of(PAGE);
+                let length = (end & !(PAGE - 1)).saturating_sub(first);
+                // SAFETY: the block is as large and as aligned as asked for and nobody else's; the pages are within it, behind
+                // what is written at its start. A refusal leaves them as they are.
+                unsafe {
+                    hole.write(Hole { next: holes, size });
+                    libc::madvise(
+                        block.as_ptr().byte_add(first.saturating_sub(start)).cast(),
+                        length,
+                        libc::MADV_DONTNEED,
+                    );
+                }
+                holes = Some(hole);
+            }
+        }
+        while let Some(hole) = holes {
+            // SAFETY: written above, and freed once, with the size and alignment that it was asked for with.
+            holes = unsafe {
+                let Hole { next, size } = hole.read();
+                dlmalloc.free(hole.as_ptr().cast(), size, align_of::<Hole>());
+                next
+            };
+        }
+        HEAP.closed.store(false, Ordering::Relaxed);
+    });
+}
+
+/// Holes are asked for from so many pages down to two, of which one is whole.
+const LARGEST_HOLE: usize = 256;
+/// The largest page of the architecture: the kernel would round up to it.
+const PAGE: usize = if cfg!(target_arch = "x86_64") { 4096 } else { 64 << 10 };
+
+/// Where the heap's memory comes from. dlmalloc's own way is this one, but always open.
+struct Kernel;
+
+// SAFETY: a mapping is nobody else's, as large as asked for, and zero.
+unsafe impl dlmalloc::Allocator for Kernel {
+    fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
+        if HEAP.closed.load(Ordering::Relaxed) {
+            return (ptr::null_mut(), 0, 0);
+        }
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, wherever there is room.
+        match unsafe { libc::mmap(ptr::null_mut(), size, protection, flags, -1, 0) } {
+            libc::MAP_FAILED => (ptr::null_mut(), 0, 0),
+            start => (start.cast(), size, 0),
+        }
+    }
+
+    fn remap(&self, start: *mut u8, old: usize, new: usize, can_move: bool) -> *mut u8 {
+        let flags = if can_move { libc::MREMAP_MAYMOVE } else { 0 };
+        // SAFETY: a mapping of dlmalloc's, which says whether it may move.
+        match unsafe { libc::mremap(start.cast(), old, new, flags) } {
+            libc::MAP_FAILED => ptr::null_mut(),
+            start => start.cast(),
+        }
+    }
+
+    fn free_part(&self, start: *mut u8, old: usize, new: usize) -> bool {
+        // SAFETY: what lies behind `new` is dlmalloc's, and not in use.
+        unsafe { libc::munmap(start.byte_add(new).cast(), old.saturating_sub(new)) == 0 }
+    }
+
+    fn free(&self, start: *mut u8, size: usize) -> bool {
+        // SAFETY: all of it is dlmalloc's, and not in use.
+        unsafe { libc::munmap(start.cast(), size) == 0 }
+    }
+
+    fn can_release_part(&self, _: u32) -> bool {
+        true
+    }
+
+    fn allocates_zeros(&self) -> bool {
+        true
+    }
+
+    fn page_size(&self) -> usize {
+        PAGE
     }
 }
 
@@ -42,22 +147,22 @@ impl Allocator {
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as promised by the caller.
-        self.with(|heap| unsafe { heap.malloc(layout.size(), layout.align()) })
+        HEAP.with(|dlmalloc| unsafe { dlmalloc.malloc(layout.size(), layout.align()) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as promised by the caller.
-        self.with(|heap| unsafe { heap.calloc(layout.size(), layout.align()) })
+        HEAP.with(|dlmalloc| unsafe { dlmalloc.calloc(layout.size(), layout.align()) })
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: as promised by the caller.
-        self.with(|heap| unsafe { heap.free(block, layout.size(), layout.align()) });
+        HEAP.with(|dlmalloc| unsafe { dlmalloc.free(block, layout.size(), layout.align()) });
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as promised by the caller.
-        self.with(|heap| unsafe { heap.realloc(block, layout.size(), layout.align(), size) })
+        HEAP.with(|dlmalloc| unsafe { dlmalloc.realloc(block, layout.size(), layout.align(), size) })
     }
 }
 
@@ -67,7 +172,6 @@ mod tests {
 
     #[test]
     fn threads_do_not_get_each_others_memory() {
-        static SHARED: Allocator = Allocator::new();
         let work = |seed: u8| {
             let mut blocks: Vec<(*mut u8, Layout)> = Vec::new();
             for round in 0..4000_usize {
@@ -75,12 +179,12 @@ mod tests {
                 // SAFETY: the layout is not empty, each block is written and read within its size, and freed once with
                 // the layout that it has by then.
                 unsafe {
-                    let mut block = SHARED.alloc(layout);
+                    let mut block = Allocator.alloc(layout);
                     assert_eq!(block.addr() % layout.align(), 0);
                     block.write_bytes(seed, layout.size());
                     let mut layout = layout;
                     if round % 3 == 0 {
-                        block = SHARED.realloc(block, layout, layout.size() * 2);
+                        block = Allocator.realloc(block, layout, layout.size() * 2);
                         let grown = Layout::from_size_align(layout.size() * 2, layout.align()).unwrap();
                         block.add(layout.size()).write_bytes(seed, layout.size());
                         layout = grown;
@@ -90,13 +194,13 @@ mod tests {
                         let (block, layout) = blocks.swap_remove(round % blocks.len());
                         let bytes = std::slice::from_raw_parts(block, layout.size());
                         assert!(bytes.iter().all(|byte| *byte == seed));
-                        SHARED.dealloc(block, layout);
+                        Allocator.dealloc(block, layout);
                     }
                 }
             }
             for (block, layout) in blocks {
                 // SAFETY: as above.
-                unsafe { SHARED.dealloc(block, layout) };
+                unsafe { Allocator.dealloc(block, layout) };
             }
         };
         std::thread::scope(|scope| {
@@ -107,16 +211,46 @@ mod tests {
     }
 
     #[test]
+    fn what_is_between_blocks_goes_and_the_blocks_stay() {
+        const SIZE: usize = 3 * PAGE;
+        let layout = Layout::from_size_align(SIZE, 16).unwrap();
+        let resident = |block: *mut u8| {
+            let page = ptr::without_provenance_mut((block.addr() + size_of::<Hole>()).next_multiple_of(PAGE));
+            let mut here = [0_u8; PAGE / 4096];
+            // SAFETY: one page of the heap, and a byte for each of the kernel's, which are this large or smaller.
+            assert_eq!(unsafe { libc::mincore(page, PAGE, here.as_mut_ptr()) }, 0);
+            here[0] & 1 == 1
+        };
+        // SAFETY: the layout is not empty, each block is written and read within its size, and freed once.
+        unsafe {
+            let blocks: Vec<*mut u8> = (0..64).map(|_| Allocator.alloc(layout)).collect();
+            blocks.iter().for_each(|block| block.write_bytes(7, SIZE));
+            let (gone, kept): (Vec<_>, Vec<_>) = blocks.iter().enumerate().partition(|(n, _)| n % 2 == 0);
+            gone.iter().for_each(|(_, block)| Allocator.dealloc(**block, layout));
+            give_back();
+            assert!(gone.iter().all(|(_, block)| !resident(**block)));
+            assert!(kept.iter().all(|(_, block)| resident(**block)));
+            for (_, block) in &kept {
+                assert!(std::slice::from_raw_parts(**block, SIZE).iter().all(|byte| *byte == 7));
+            }
+            // The heap is open again, and what is given out anew is whole.
+            let block = Allocator.alloc_zeroed(Layout::from_size_align(1 << 20, 16).unwrap());
+            assert!(std::slice::from_raw_parts(block, 1 << 20).iter().all(|byte| *byte == 0));
+            Allocator.dealloc(block, Layout::from_size_align(1 << 20, 16).unwrap());
+            kept.iter().for_each(|(_, block)| Allocator.dealloc(**block, layout));
+        }
+    }
+
+    #[test]
     fn zeroed_memory_is_zero() {
-        static OWN: Allocator = Allocator::new();
         let layout = Layout::from_size_align(3000, 16).unwrap();
         for _ in 0..50 {
             // SAFETY: not empty, read and written within its size, freed once.
             unsafe {
-                let block = OWN.alloc_zeroed(layout);
+                let block = Allocator.alloc_zeroed(layout);
                 assert!(std::slice::from_raw_parts(block, 3000).iter().all(|byte| *byte == 0));
                 block.write_bytes(7, 3000);
-                OWN.dealloc(block, layout);
+                Allocator.dealloc(block, layout);
             }
         }
     }

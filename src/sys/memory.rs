@@ -11,6 +11,8 @@ use std::ffi::{c_int, c_void};
 pub fn give_back() {
     // SAFETY: `advise` is called for each object while none can be unloaded: init loads none after its start.
     unsafe { libc::dl_iterate_phdr(Some(advise), std::ptr::null_mut()) };
+    #[cfg(target_env = "musl")]
+    super::allocator::give_back();
     #[cfg(target_env = "gnu")]
     // SAFETY: takes a number; free memory alone is given back.
     unsafe {
