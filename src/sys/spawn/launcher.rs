@@ -3,8 +3,8 @@
 //! Such a child shares init's memory (CLONE_VM). A fork copies it page by page, here and again wherever the two write
 //! afterwards: that was half of what a start cost. vfork(2) and posix_spawn(3) share too, and for safety hold the parent
 //! until the exec. PID 1 must not wait for that: the child's chdir and exec may hang on a network file system, and its new
-//! owner may STOP it. So init goes on, and what the child reads stays where it is until the kernel tells that the child has
-//! left this memory: by exec or by death.
+//! owner may STOP it. So init waits a moment at most, and what the child reads stays where it is until the kernel tells that
+//! the child has left this memory: by exec or by death.
 #![expect(unsafe_code, reason = "clone(2)")]
 
 use super::child;

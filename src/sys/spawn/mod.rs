@@ -1,6 +1,6 @@
 //! Starting a program: everything is prepared first, then clone, then a child that only makes system calls.
 //!
-//! The child uses init's memory until its exec, as with vfork, but init does not wait for it: `launcher` says why. So a
+//! The child uses init's memory until its exec, as with vfork, but init waits for it a moment at most: `launcher` says why. So a
 //! failure is not known when [`Command::spawn`] returns: the child writes it to the one pipe for that, and the reaper
 //! ([`super::reap`]) hands it over with the exit.
 //!
