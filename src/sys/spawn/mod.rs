@@ -126,7 +126,7 @@ impl Command {
         }
     }
 
-    /// Returns as soon as the child exists, before it has executed anything: see the module's head.
+    /// Returns when the child exists, whether it has become its program by then or not: see the module's head.
     ///
     /// Spawn and reap on one thread, so that the pid is known before it can be reaped.
     ///
