@@ -32,7 +32,7 @@ unsafe impl Sync for Heap {}
 impl Heap {
     #[inline]
     fn with<T>(&self, work: impl FnOnce(&mut Dlmalloc<Kernel>) -> T) -> T {
-        // Whoever has it is done in a microsecond, or not running: then it needs this processor.
+        // Whoever has it is done soon, or not running: then it needs this processor.
         while self.taken.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             std::thread::yield_now();
         }
@@ -52,16 +52,17 @@ struct Hole {
 /// Lets the kernel have the whole pages between blocks that are in use; the heap keeps their addresses. What a boot has read
 /// and made of it is freed in pieces, which lie between what stays.
 pub fn give_back() {
+    let page = page();
     HEAP.with(|dlmalloc| {
         HEAP.closed.store(true, Ordering::Relaxed);
         let mut holes = None;
-        for size in (2..=LARGEST_HOLE).rev().map(|pages| pages.saturating_mul(PAGE)) {
+        for size in (2..=LARGEST_HOLE).rev().map(|pages| pages.saturating_mul(page)) {
             // SAFETY: any size and this alignment are valid.
             while let Some(block) = NonNull::new(unsafe { dlmalloc.malloc(size, align_of::<Hole>()) }) {
                 let hole = block.cast::<Hole>();
                 let (start, end) = (block.addr().get(), block.addr().get().saturating_add(size));
-                let first = start.saturating_add(size_of::<Hole>()).next_multiple_of(PAGE);
-                let length = (end & !(PAGE - 1)).saturating_sub(first);
+                let first = start.saturating_add(size_of::<Hole>()).next_multiple_of(page);
+                let length = (end & !page.saturating_sub(1)).saturating_sub(first);
                 // SAFETY: the block is as large and as aligned as asked for and nobody else's; the pages are within it, behind
                 // what is written at its start. A refusal leaves them as they are.
                 unsafe {
@@ -89,8 +90,14 @@ pub fn give_back() {
 
 /// Holes are asked for from so many pages down to two, of which one is whole.
 const LARGEST_HOLE: usize = 256;
-/// The largest page of the architecture: the kernel would round up to it.
-const PAGE: usize = if cfg!(target_arch = "x86_64") { 4096 } else { 64 << 10 };
+/// What dlmalloc counts in. The kernel's own pages may be larger.
+const PAGE: usize = 4096;
+
+/// What the kernel counts in, and would round up to.
+fn page() -> usize {
+    // SAFETY: takes a number.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(64 << 10)
+}
 
 /// Where the heap's memory comes from. dlmalloc's own way is this one, but always open.
 struct Kernel;
@@ -169,9 +176,14 @@ unsafe impl GlobalAlloc for Allocator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
+
+    /// There is one heap: what is looked at in it must not be somebody else's by then.
+    static ALONE: Mutex<()> = Mutex::new(());
 
     #[test]
     fn threads_do_not_get_each_others_memory() {
+        let _alone = ALONE.lock().unwrap();
         let work = |seed: u8| {
             let mut blocks: Vec<(*mut u8, Layout)> = Vec::new();
             for round in 0..4000_usize {
@@ -212,26 +224,28 @@ mod tests {
 
     #[test]
     fn what_is_between_blocks_goes_and_the_blocks_stay() {
-        const SIZE: usize = 3 * PAGE;
-        let layout = Layout::from_size_align(SIZE, 16).unwrap();
+        let _alone = ALONE.lock().unwrap();
+        let (page, size) = (page(), 3 * page());
+        let layout = Layout::from_size_align(size, 16).unwrap();
         let resident = |block: *mut u8| {
-            let page = ptr::without_provenance_mut((block.addr() + size_of::<Hole>()).next_multiple_of(PAGE));
-            let mut here = [0_u8; PAGE / 4096];
-            // SAFETY: one page of the heap, and a byte for each of the kernel's, which are this large or smaller.
-            assert_eq!(unsafe { libc::mincore(page, PAGE, here.as_mut_ptr()) }, 0);
+            let start = (block.addr() + size_of::<Hole>()).next_multiple_of(page);
+            let mut here = [0_u8];
+            // SAFETY: one page of the heap, and a byte for it.
+            let asked = unsafe { libc::mincore(ptr::without_provenance_mut(start), page, here.as_mut_ptr()) };
+            assert_eq!(asked, 0);
             here[0] & 1 == 1
         };
         // SAFETY: the layout is not empty, each block is written and read within its size, and freed once.
         unsafe {
             let blocks: Vec<*mut u8> = (0..64).map(|_| Allocator.alloc(layout)).collect();
-            blocks.iter().for_each(|block| block.write_bytes(7, SIZE));
+            blocks.iter().for_each(|block| block.write_bytes(7, size));
             let (gone, kept): (Vec<_>, Vec<_>) = blocks.iter().enumerate().partition(|(n, _)| n % 2 == 0);
             gone.iter().for_each(|(_, block)| Allocator.dealloc(**block, layout));
             give_back();
             assert!(gone.iter().all(|(_, block)| !resident(**block)));
             assert!(kept.iter().all(|(_, block)| resident(**block)));
             for (_, block) in &kept {
-                assert!(std::slice::from_raw_parts(**block, SIZE).iter().all(|byte| *byte == 7));
+                assert!(std::slice::from_raw_parts(**block, size).iter().all(|byte| *byte == 7));
             }
             // The heap is open again, and what is given out anew is whole.
             let block = Allocator.alloc_zeroed(Layout::from_size_align(1 << 20, 16).unwrap());
@@ -243,6 +257,7 @@ mod tests {
 
     #[test]
     fn zeroed_memory_is_zero() {
+        let _alone = ALONE.lock().unwrap();
         let layout = Layout::from_size_align(3000, 16).unwrap();
         for _ in 0..50 {
             // SAFETY: not empty, read and written within its size, freed once.
