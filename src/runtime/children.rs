@@ -113,6 +113,8 @@ impl Children {
     pub fn spawn(&mut self, who: Who, command: &Command) -> Result<Pid, SpawnError> {
         let pid = command.spawn(self.reaper.launcher())?;
         self.launching.began();
+        // What it starts inherits its score, and it may be starting already.
+        self.launching.executed(&self.reaper.launcher().executed());
         let child = Child {
             who,
             started: clock::now(),

@@ -105,34 +105,6 @@ impl Launch {
     }
 }
 
-/// Makes init one that preempts nobody when it wakes, as long as this lives. The kernel wakes it in the middle of the
-/// child's exec, and it would take the processor from the child for everything that it has to do next (sched(7)).
-struct Patient(bool);
-
-impl Patient {
-    fn new() -> Self {
-        // Whoever chose something else for init has a reason.
-        // SAFETY: takes a number, here that of this thread.
-        let usual = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) } == i64::from(libc::SCHED_OTHER);
-        Self(usual && Self::schedule(libc::SCHED_BATCH))
-    }
-
-    /// Not libc's function: musl's answers ENOSYS.
-    fn schedule(policy: libc::c_int) -> bool {
-        let priority: libc::c_int = 0;
-        // SAFETY: the kernel reads a sched_param, which is this number.
-        unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const priority) == 0 }
-    }
-}
-
-impl Drop for Patient {
-    fn drop(&mut self) {
-        if self.0 {
-            Self::schedule(libc::SCHED_OTHER);
-        }
-    }
-}
-
 /// Where children are started from, and report to when they cannot become their program. Made once.
 pub struct Launcher {
     faults: FaultPipe,
@@ -203,7 +175,6 @@ impl Launcher {
         if self.rested.take() && shared && self.vain.get() < IN_VAIN {
             // What init has to do after a start takes three times as long as the child's way to its exec. Where both are on
             // one processor the child would begin when init next sleeps, however init yields.
-            let _patient = Patient::new();
             self.vain.set(if launch.wait(HEAD_START) { 0 } else { self.vain.get().saturating_add(1) });
         }
         self.launches.borrow_mut().push(launch);
@@ -233,6 +204,12 @@ impl Launcher {
         let mut executed = self.executed.take();
         executed.retain(|pid| !reaped(*pid));
         executed
+    }
+
+    /// Those that have executed their program and were not told of yet. A batch of starts goes on.
+    pub fn executed(&self) -> Vec<Pid> {
+        self.take_back(|_| false);
+        self.executed.take()
     }
 
     fn take_back(&self, reaped: impl Fn(Pid) -> bool) {
@@ -295,23 +272,5 @@ mod tests {
         reaper.launcher().vain.set(super::IN_VAIN);
         let _ = (0..20).filter(|_| is_there(&mut reaper)).count();
         assert_eq!(reaper.launcher().vain.get(), super::IN_VAIN, "nobody was waited for any more");
-    }
-
-    #[test]
-    fn waiting_for_a_child_leaves_nobody_with_another_policy() {
-        // `policy` is the 39th after the name in brackets: proc_pid_stat(5).
-        let policy = |whose: &str| {
-            let stat = std::fs::read_to_string(format!("/proc/{whose}/stat")).unwrap();
-            stat.rsplit(')').next().unwrap().split_whitespace().nth(38).unwrap().to_owned()
-        };
-        let mut reaper = Reaper::new().unwrap();
-        let before = policy("thread-self");
-        let child = Command::new(["/bin/sleep", "60"]).spawn(reaper.launcher()).unwrap();
-        assert_eq!(policy(&child.to_string()), before);
-        assert_eq!(policy("thread-self"), before);
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.raw()), nix::sys::signal::SIGKILL).unwrap();
-        while !reaper.reap().reaped.iter().any(|gone| gone.pid == child) {
-            std::thread::yield_now();
-        }
     }
 }
