@@ -117,13 +117,9 @@ unsafe impl dlmalloc::Allocator for Kernel {
         }
     }
 
-    fn remap(&self, start: *mut u8, old: usize, new: usize, can_move: bool) -> *mut u8 {
-        let flags = if can_move { libc::MREMAP_MAYMOVE } else { 0 };
-        // SAFETY: a mapping of dlmalloc's, which says whether it may move.
-        match unsafe { libc::mremap(start.cast(), old, new, flags) } {
-            libc::MAP_FAILED => ptr::null_mut(),
-            start => start.cast(),
-        }
+    /// Never asked: it is for blocks with a mapping each, which this port of dlmalloc does not make.
+    fn remap(&self, _: *mut u8, _: usize, _: usize, _: bool) -> *mut u8 {
+        ptr::null_mut()
     }
 
     fn free_part(&self, start: *mut u8, old: usize, new: usize) -> bool {

@@ -113,7 +113,7 @@ pub struct Launcher {
     executed: RefCell<Vec<Pid>>,
     /// The last wait in a crowd was in vain: a file system hangs, or somebody has stopped a child.
     hangs: Cell<bool>,
-    /// Nothing was launched since the last look at what has executed: the next one is the first of a batch, or alone.
+    /// Nothing was launched since the last [`Launcher::collect`]: the next one is the first of a batch, or alone.
     rested: Cell<bool>,
     /// So many first ones in a row were waited for in vain.
     vain: Cell<u8>,
