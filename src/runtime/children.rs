@@ -114,7 +114,7 @@ impl Children {
         let pid = command.spawn(self.reaper.launcher())?;
         self.launching.began();
         // What it starts inherits its score, and it may be starting already.
-        self.launching.executed(&self.reaper.launcher().executed());
+        self.launching.executed(&self.reaper.launcher().collect(|_| false));
         let child = Child {
             who,
             started: clock::now(),

@@ -35,7 +35,9 @@ impl Launching {
 
 impl Children {
     /// Looks after children that are on their way; returns when it is time to reap without having been told. Safe to cancel.
+    /// To be asked when there is nothing else to do.
     pub async fn due(&mut self) {
+        self.reaper.launcher().rest();
         loop {
             if let Some(at) = self.storm.next() {
                 return clock::until(Some(at)).await;

@@ -113,7 +113,7 @@ pub struct Launcher {
     executed: RefCell<Vec<Pid>>,
     /// The last wait in a crowd was in vain: a file system hangs, or somebody has stopped a child.
     hangs: Cell<bool>,
-    /// Nothing was launched since the last [`Launcher::collect`]: the next one is the first of a batch, or alone.
+    /// Nothing was launched since init last [rested](Launcher::rest): the next one is the first of a batch, or alone.
     rested: Cell<bool>,
     /// So many first ones in a row were waited for in vain.
     vain: Cell<u8>,
@@ -199,17 +199,15 @@ impl Launcher {
     /// Takes back what children have used that have executed their program, and tells which since the last call; also what
     /// those have used that are `reaped`, for the kernel tells nothing of one that was killed before its first instruction.
     pub fn collect(&self, reaped: impl Fn(Pid) -> bool) -> Vec<Pid> {
-        self.rested.set(true);
         self.take_back(&reaped);
         let mut executed = self.executed.take();
         executed.retain(|pid| !reaped(*pid));
         executed
     }
 
-    /// Those that have executed their program and were not told of yet. A batch of starts goes on.
-    pub fn executed(&self) -> Vec<Pid> {
-        self.take_back(|_| false);
-        self.executed.take()
+    /// Init has nothing else to do: what is launched next begins a batch.
+    pub fn rest(&self) {
+        self.rested.set(true);
     }
 
     fn take_back(&self, reaped: impl Fn(Pid) -> bool) {
@@ -265,6 +263,7 @@ mod tests {
             while !reaper.reap().reaped.iter().any(|gone| gone.pid == child) {
                 std::thread::yield_now();
             }
+            reaper.launcher().rest();
             over
         };
         // On a machine with much else to do some of them may be late.
