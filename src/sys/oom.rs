@@ -9,6 +9,7 @@
 
 use super::Pid;
 use super::files::as_user;
+use super::proc;
 use super::users::Identity;
 use std::fs;
 use std::io;
@@ -28,8 +29,16 @@ impl OomScore {
         Some(Self(sooner(own.trim().parse().ok()?)))
     }
 
-    /// Gives it to a child, and so to what that will start. What cannot be written is no reason not to run.
+    /// Gives it to a child, and so to what that starts from now on, and to what it has started already. What cannot be
+    /// written is no reason not to run.
     pub fn give(&self, child: Pid) {
+        self.put(child);
+        for early in proc::children(child) {
+            self.give(early);
+        }
+    }
+
+    fn put(&self, child: Pid) {
         let file = format!("/proc/{child}/oom_score_adj");
         // Root without DAC_OVERRIDE may not write what is another user's, but that user may.
         if fs::write(&file, &self.0).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)

@@ -95,6 +95,13 @@ pub fn descendants(root: Pid) -> io::Result<Vec<Process>> {
     Ok(Snapshot::take()?.descendants(root))
 }
 
+/// What the first thread of `parent` has started and not waited for. Nobody, where the kernel was built without
+/// CONFIG_PROC_CHILDREN.
+pub fn children(parent: Pid) -> Vec<Pid> {
+    let list = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::new).collect()
+}
+
 /// `process` is still the same one: not reaped, its pid not used again. A zombie is.
 pub fn is_same(process: &Process) -> bool {
     matches!(read(process.pid), Ok(Some(now)) if now.start_time == process.start_time)

@@ -3,6 +3,7 @@
 use crate::support::{Stage, alive, become_reaper, line, sh, until};
 use php_init::config::plan::Signal;
 use php_init::sys::group::{self, Sent};
+use php_init::sys::oom::OomScore;
 use php_init::sys::proc::{self, Snapshot};
 use php_init::sys::spawn::{Command, Output};
 use php_init::sys::{Pid, fd};
@@ -96,4 +97,18 @@ fn a_thousand_orphans_leave_no_zombie() {
         reaped.iter().any(|one| one.pid == pid) && proc::descendants(Pid::current()).unwrap().is_empty()
     });
     assert_eq!(reaped.len(), 1001);
+}
+
+#[test]
+fn what_a_child_started_before_it_got_its_oom_score_has_it_too() {
+    let mut stage = Stage::new();
+    let (pid, below) = start(&stage, "sh -c 'sleep 1000 & echo $!; wait' & wait");
+    let score = |pid: Pid| std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+    let own = score(Pid::current());
+    assert_eq!((score(pid), score(below)), (own.clone(), own.clone()));
+    OomScore::of_children().unwrap().give(pid);
+    assert_ne!(score(pid), own);
+    assert_eq!(score(below), score(pid));
+    assert_eq!(group::signal_group(pid, Signal::KILL).unwrap(), Sent::Delivered);
+    stage.wait(pid);
 }
