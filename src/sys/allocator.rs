@@ -4,6 +4,7 @@
 //! until its first service runs. init has one thread, and rarely a second one for a file that is slow.
 #![expect(unsafe_code, reason = "an allocator deals in raw memory")]
 
+use super::memory::page;
 use dlmalloc::Dlmalloc;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
@@ -92,12 +93,6 @@ pub fn give_back() {
 const LARGEST_HOLE: usize = 256;
 /// What dlmalloc counts in. The kernel's own pages may be larger.
 const PAGE: usize = 4096;
-
-/// What the kernel counts in, and would round up to.
-fn page() -> usize {
-    // SAFETY: takes a number.
-    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(64 << 10)
-}
 
 /// Where the heap's memory comes from. dlmalloc's own way is this one, but always open.
 struct Kernel;

@@ -27,12 +27,13 @@ unsafe extern "C" fn advise(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_v
         let info = &*info;
         (info.dlpi_addr, std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)))
     };
+    let page = page() as u64;
     for header in
         headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0)
     {
-        // Whole pages of this segment alone: its neighbours may be writable.
-        let start = base.saturating_add(header.p_vaddr).next_multiple_of(PAGE);
-        let end = base.saturating_add(header.p_vaddr).saturating_add(header.p_memsz) & !(PAGE - 1);
+        // All pages that it is in. None is another segment's too: those differ in what may be done with them.
+        let start = base.saturating_add(header.p_vaddr) & !page.saturating_sub(1);
+        let end = base.saturating_add(header.p_vaddr).saturating_add(header.p_memsz).next_multiple_of(page);
         if let Ok(length @ 1..) = usize::try_from(end.saturating_sub(start)) {
             // SAFETY: the pages are private, backed by the file and never written, so that dropping them changes
             // nothing that can be read. A refusal is as good.
@@ -42,8 +43,11 @@ unsafe extern "C" fn advise(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_v
     0
 }
 
-/// The largest page of the architectures that containers run on: arm64 has up to 64 kB.
-const PAGE: u64 = 64 << 10;
+/// The kernel's, in bytes: arm64 has up to 64 kB.
+pub(super) fn page() -> usize {
+    // SAFETY: takes a number.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(64 << 10)
+}
 
 #[cfg(test)]
 mod tests {
