@@ -3,8 +3,11 @@
 use crate::client;
 use crate::container::{Container, NEEDS, PATIENCE, kill};
 use crate::support::cgroup::Cgroup;
-use crate::support::{eventually, need};
+use crate::support::{eventually, init, need};
+use std::fs::File;
+use std::io;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -169,11 +172,24 @@ fn a_service_beyond_the_memory_limit_is_named_and_the_others_go_on() {
     assert_eq!(container.stop(PATIENCE).0, 0);
 }
 
+/// Reads what init, a shell and `sleep` are made of, which then is in memory at this test's cost. What the group reads is pushed
+/// out at its limit and read again, megabytes around each page where the disk's `read_ahead_kb` says so: then all of them do
+/// nothing else, in D, and nobody is ended.
+fn read_programs() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let libraries = maps.lines().filter_map(|line| Some(PathBuf::from(line.get(line.find('/')?..)?)));
+    let programs = [init(), "/bin/sh".into(), "/bin/sleep".into()];
+    for file in libraries.chain(programs).filter_map(|path| File::open(path).ok()) {
+        io::copy(&mut &file, &mut io::sink()).unwrap();
+    }
+}
+
 #[test]
 fn a_crowd_of_small_processes_at_the_memory_limit_never_costs_init() {
     if !can(&[]) {
         return;
     }
+    read_programs();
     let group = Cgroup::new().unwrap();
     // Nearly all of it is nobody's: a file in memory. What is left goes to processes that are each smaller than init.
     group.limit_memory(512 << 20);
@@ -258,7 +274,7 @@ fn a_fetch_beyond_the_memory_limit_ends_the_boot_with_the_reason_and_places_noth
         command = ["sleep", "1000"]
         "#,
     );
-    std::fs::File::create(container.file("source")).unwrap().set_len(24 << 20).unwrap();
+    File::create(container.file("source")).unwrap().set_len(24 << 20).unwrap();
     let mut container = inside(&group, container).start();
     let code = container.wait(PATIENCE);
     let log = container.log();
