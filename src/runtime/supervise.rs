@@ -1,26 +1,26 @@
 //! The event loop: waits for one thing at a time, tells the core, carries out what the core asks.
 
 mod asks;
+mod ends;
 mod orphans;
 mod show;
 mod spawn;
 mod waits;
 
 use super::boot::End;
-use super::children::{Gone, Who};
 use super::cron::Cron;
 use super::ecs::protection::{self, Protection};
 use super::probing::Aim;
 use super::reload::Reloads;
 use super::shell::Shell;
-use super::{clock, control, mirror, probing, status, step, stop};
+use super::{clock, control, mirror, probing, status, stop};
 use crate::config::plan::{Plan, ServicePlan, Signal, StopScope};
 use crate::control::protocol::Phase;
 use crate::exit;
 use crate::supervisor::words::{Words, counted};
 use crate::supervisor::{Action, Event, Id, Notice, Severity, SpawnFault, Supervisor};
 use crate::sys;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -210,57 +210,25 @@ impl Loop<'_> {
         None
     }
 
-    async fn reap(&mut self) -> Option<u8> {
-        let mut ended = None;
-        let mut all = self.shell.children.reap();
-        self.probes.reaped(&mut all);
-        let relays = all.iter_mut().flat_map(|gone| std::mem::take(&mut gone.relays)).collect();
-        step::last_words(relays, LAST_WORDS).await;
-        for gone in all {
-            ended = ended.or(self.gone(gone).await);
-        }
-        for id in self.shell.children.emptied() {
-            ended = ended.or(self.feed(Event::GroupEmpty { id }).await);
-        }
-        match ended {
-            None => self.count_orphans().await,
-            ended => ended,
-        }
-    }
-
-    async fn gone(&mut self, gone: Gone) -> Option<u8> {
-        let Who::Unit(id) = gone.who else {
-            let change = self.reloads.gone(self.shell, &gone);
-            return self.change(change).await;
-        };
-        self.probes.instance_ended(id);
-        self.protection.gone(id);
-        if let Id::Run { unit, .. } = id {
-            self.took.insert(unit, gone.uptime);
-        }
-        if let Some(fault) = &gone.fault {
-            tracing::error!(service = %self.name(id), "{fault}");
-            return self
-                .feed(Event::SpawnFailed { id, fault: SpawnFault { code: gone.status.code() } })
-                .await;
-        }
-        self.feed(Event::Exited { id, status: gone.status, oom: gone.oom, leftovers: gone.leftovers }).await
-    }
-
-    /// Tells the core one event and everything that follows from it.
+    /// Tells the core one event and does everything that follows from it.
     async fn feed(&mut self, event: Event) -> Option<u8> {
-        self.waits.see(&event);
-        let actions = self.core.handle(event, clock::now());
+        self.feed_all(vec![event]).await
+    }
+
+    async fn feed_all(&mut self, events: Vec<Event>) -> Option<u8> {
+        events.iter().for_each(|event| self.waits.see(event));
+        let mut actions = Vec::new();
+        self.core.handle_all(events, clock::now(), &mut actions);
         self.carry_out(actions).await
     }
 
     /// Does what the core asks, and everything that follows from it.
     pub(super) async fn carry_out(&mut self, mut actions: Vec<Action>) -> Option<u8> {
-        let mut events = VecDeque::new();
+        let mut events = Vec::new();
         loop {
             // One walk over /proc serves all signals of one answer.
             let mut walk = None;
-            for action in actions {
+            for action in actions.drain(..) {
                 if let Action::Exit { code } = action {
                     return Some(code);
                 }
@@ -276,9 +244,11 @@ impl Loop<'_> {
             if self.refused.is_some() {
                 return self.refused;
             }
-            let event = events.pop_front()?;
-            self.waits.see(&event);
-            actions = self.core.handle(event, clock::now());
+            if events.is_empty() {
+                return None;
+            }
+            events.iter().for_each(|event| self.waits.see(event));
+            self.core.handle_all(events.drain(..), clock::now(), &mut actions);
         }
     }
 
@@ -295,11 +265,11 @@ impl Loop<'_> {
     fn perform(
         &mut self,
         action: Action,
-        events: &mut VecDeque<Event>,
+        events: &mut Vec<Event>,
         walk: &mut Option<Vec<sys::proc::Process>>,
     ) {
         match action {
-            Action::Spawn { id } => events.push_back(match self.spawn(id) {
+            Action::Spawn { id } => events.push(match self.spawn(id) {
                 Ok(pid) => Event::Spawned { id, pid: pid.raw() },
                 Err(error) => {
                     tracing::error!(service = %self.name(id), "{error}");
@@ -314,7 +284,7 @@ impl Loop<'_> {
                 self.look_around(walk);
                 self.shell.children.signal(id, StopScope::Group, Signal::KILL);
                 if self.shell.children.is_empty(id) {
-                    events.push_back(Event::GroupEmpty { id });
+                    events.push(Event::GroupEmpty { id });
                 }
             }
             Action::StartProbe { id } => {
@@ -374,10 +344,6 @@ impl Loop<'_> {
         }
     }
 }
-
-/// How long the last output of children that ended is waited for, so that `exited 78` comes after the reason. Reading it
-/// takes microseconds of the processor, which a busy machine may withhold for a while.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// So many actions, and then the logs have their turn.
 const ACTIONS_AT_ONCE: u32 = 16;

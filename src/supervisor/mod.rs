@@ -159,7 +159,18 @@ impl Supervisor {
 
     /// As [`Supervisor::handle`], adding to a list that the caller uses again.
     pub fn handle_into(&mut self, event: Event, now: Mono, actions: &mut Vec<Action>) {
-        self.turn(now, actions, |core, turn| core.take(event, turn));
+        self.handle_all([event], now, actions);
+    }
+
+    /// Takes in, in this order, what happened until now, and then says what to do about all of it. Every unit is looked at
+    /// once: told one by one, a thousand starts would look a thousand times at a thousand units.
+    pub fn handle_all(
+        &mut self,
+        events: impl IntoIterator<Item = Event>,
+        now: Mono,
+        actions: &mut Vec<Action>,
+    ) {
+        self.turn(now, actions, |core, turn| events.into_iter().for_each(|event| core.take(event, turn)));
     }
 
     /// Takes in what `take` does, then does all that it made possible.

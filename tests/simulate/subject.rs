@@ -4,6 +4,9 @@ use php_init::supervisor::{Action, Event, Id, Mono, Replan, State, Supervisor, W
 
 pub trait Core {
     fn handle(&mut self, event: Event, now: Mono, actions: &mut Vec<Action>);
+    fn handle_all(&mut self, events: Vec<Event>, now: Mono, actions: &mut Vec<Action>) {
+        events.into_iter().for_each(|event| self.handle(event, now, actions));
+    }
     fn replan(&mut self, plan: &Replan<'_>, now: Mono, actions: &mut Vec<Action>);
     fn next_deadline(&self) -> Option<Mono>;
     fn is_stopping(&self) -> bool;
@@ -14,6 +17,10 @@ pub trait Core {
 impl Core for Supervisor {
     fn handle(&mut self, event: Event, now: Mono, actions: &mut Vec<Action>) {
         self.handle_into(event, now, actions);
+    }
+
+    fn handle_all(&mut self, events: Vec<Event>, now: Mono, actions: &mut Vec<Action>) {
+        Self::handle_all(self, events, now, actions);
     }
 
     fn replan(&mut self, plan: &Replan<'_>, now: Mono, actions: &mut Vec<Action>) {

@@ -247,7 +247,17 @@ impl<C: Core> World<C> {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Tell(event) => self.tell(event),
+            Happening::Tell(event) => {
+                let mut events = vec![event];
+                // What came of one answer of the core's is told together.
+                while let Some(next) = self.agenda.first_entry().filter(|next| next.key().0 <= self.now)
+                    && matches!(next.get(), Happening::Tell(_))
+                    && let Happening::Tell(event) = next.remove()
+                {
+                    events.push(event);
+                }
+                self.tell_all(events);
+            }
             Happening::Ready(id, generation) => self.ready(id, generation),
             Happening::Pulse(id, generation) => self.pulse(id, generation),
             Happening::Dies(id, generation, death) => {
@@ -289,24 +299,28 @@ impl<C: Core> World<C> {
             self.procs.get(id).is_some_and(|process| process.zombie.is_some()).then_some((*pid, *id))
         };
         let ended: Vec<(i32, Id)> = self.pids.iter().rev().filter_map(ended).collect();
+        let mut news = Vec::new();
         for (pid, id) in ended {
             self.pids.remove(&pid);
-            self.reap(id);
+            news.extend(self.reap(id));
+        }
+        if !news.is_empty() {
+            self.tell_all(news);
         }
     }
 
-    fn reap(&mut self, id: Id) {
-        let Some(process) = self.procs.get_mut(&id) else { return };
-        let Some(death) = process.zombie.take() else { return };
+    fn reap(&mut self, id: Id) -> Option<Event> {
+        let process = self.procs.get_mut(&id)?;
+        let death = process.zombie.take()?;
         process.main = false;
         let generation = process.generation;
         self.relayed(|relay| relay.close(generation));
-        let Some(process) = self.procs.get_mut(&id) else { return };
+        let process = self.procs.get_mut(&id)?;
         let status = match death {
             Death::Ended(status) => status,
             Death::Faulted(code) => {
                 self.procs.remove(&id);
-                return self.tell(Event::SpawnFailed { id, fault: SpawnFault { code } });
+                return Some(Event::SpawnFailed { id, fault: SpawnFault { code } });
             }
         };
         let leftovers = process.behaviour.leaves.is_some() && !process.heirs_dead;
@@ -326,24 +340,31 @@ impl<C: Core> World<C> {
             self.plan(life, Happening::HeirsGone(id, generation));
         }
         let oom = killed && generation.is_multiple_of(2);
-        self.tell(Event::Exited { id, status, oom, leftovers });
+        Some(Event::Exited { id, status, oom, leftovers })
     }
 
     pub fn tell(&mut self, event: Event) {
+        self.tell_all(vec![event]);
+    }
+
+    fn tell_all(&mut self, events: Vec<Event>) {
         if self.broken.is_some() {
             return;
         }
-        self.events += 1;
         let now = self.now;
-        self.note(|| format!("{now:?} {event:?}"));
-        self.believe(&event);
-        let is_stop = event == Event::Stop;
-        self.passing_on = matches!(event, Event::Ask { verb: Verb::Signal(_), .. });
-        if let Event::SpawnFailed { id, .. } = &event {
-            self.refused.remove(id);
+        for event in &events {
+            self.events += 1;
+            self.note(|| format!("{now:?} {event:?}"));
+            self.believe(event);
+            if let Event::SpawnFailed { id, .. } = event {
+                self.refused.remove(id);
+            }
         }
+        let is_stop = events.contains(&Event::Stop);
+        self.passing_on =
+            events.iter().any(|event| matches!(event, Event::Ask { verb: Verb::Signal(_), .. }));
         let mut actions = std::mem::take(&mut self.actions);
-        self.core.handle(event, now, &mut actions);
+        self.core.handle_all(events, now, &mut actions);
         self.carry_out(&mut actions, is_stop);
         self.actions = actions;
     }

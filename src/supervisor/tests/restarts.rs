@@ -408,3 +408,30 @@ fn jitter_spreads_the_restarts_and_the_seed_decides_it() {
     assert_ne!(first, delays(2));
     assert!(first.iter().all(|delay| (millis(250)..=millis(500)).contains(delay)));
 }
+
+#[test]
+fn what_is_told_together_leads_to_what_it_leads_to_one_by_one() {
+    let plan = ServicePlan { instances: 20, ..service("cat") };
+    let fault = SpawnFault { code: 71 };
+    let id = |instance| Id::Service { unit: 0, instance };
+    let news = |instance: u16| match instance % 3 {
+        0 => Event::SpawnFailed { id: id(instance), fault },
+        _ => Event::Spawned { id: id(instance), pid: i32::from(instance) + 2 },
+    };
+    let begin = || {
+        let mut core = Supervisor::new(std::slice::from_ref(&plan), &[], secs(25), 1);
+        core.handle(Event::Boot, Mono::default());
+        core
+    };
+    let (mut one_by_one, mut together) = (begin(), begin());
+    let mut actions = [Vec::new(), Vec::new()];
+    for instance in 0..20 {
+        one_by_one.handle_into(news(instance), Mono::default(), &mut actions[0]);
+    }
+    together.handle_all((0..20).map(news), Mono::default(), &mut actions[1]);
+    assert!(actions[0].len() >= 20, "{:?}", actions[0]);
+    assert_eq!(actions[0], actions[1]);
+    assert_eq!(one_by_one.next_deadline(), together.next_deadline());
+    let story = |core: &Supervisor| core.snapshot(Mono::default()).to_string();
+    assert_eq!(story(&one_by_one), story(&together));
+}
