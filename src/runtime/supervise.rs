@@ -215,11 +215,16 @@ impl Loop<'_> {
         self.feed_all(vec![event]).await
     }
 
-    async fn feed_all(&mut self, events: Vec<Event>) -> Option<u8> {
-        events.iter().for_each(|event| self.waits.see(event));
+    async fn feed_all(&mut self, mut events: Vec<Event>) -> Option<u8> {
         let mut actions = Vec::new();
-        self.core.handle_all(events, clock::now(), &mut actions);
+        self.pass_on(&mut events, &mut actions);
         self.carry_out(actions).await
+    }
+
+    /// The events to whoever waits for one and to the core; `actions`: what that asks for.
+    fn pass_on(&mut self, events: &mut Vec<Event>, actions: &mut Vec<Action>) {
+        events.iter().for_each(|event| self.waits.see(event));
+        self.core.handle_all(events.drain(..), clock::now(), actions);
     }
 
     /// Does what the core asks, and everything that follows from it.
@@ -247,8 +252,7 @@ impl Loop<'_> {
             if events.is_empty() {
                 return None;
             }
-            events.iter().for_each(|event| self.waits.see(event));
-            self.core.handle_all(events.drain(..), clock::now(), &mut actions);
+            self.pass_on(&mut events, &mut actions);
         }
     }
 

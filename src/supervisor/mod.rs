@@ -153,17 +153,12 @@ impl Supervisor {
     /// no further action.
     pub fn handle(&mut self, event: Event, now: Mono) -> Vec<Action> {
         let mut actions = Vec::new();
-        self.handle_into(event, now, &mut actions);
+        self.handle_all([event], now, &mut actions);
         actions
     }
 
-    /// As [`Supervisor::handle`], adding to a list that the caller uses again.
-    pub fn handle_into(&mut self, event: Event, now: Mono, actions: &mut Vec<Action>) {
-        self.handle_all([event], now, actions);
-    }
-
-    /// Takes in, in this order, what happened until now, and then says what to do about all of it. Every unit is looked at
-    /// once: told one by one, a thousand starts would look a thousand times at a thousand units.
+    /// As [`Supervisor::handle`], of all that happened until now in this order, adding to a list that the caller uses again.
+    /// Every unit is looked at once: told one by one, a thousand starts would look a thousand times at a thousand units.
     pub fn handle_all(
         &mut self,
         events: impl IntoIterator<Item = Event>,

@@ -35,8 +35,8 @@ unsafe extern "C" fn advise(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_v
         let start = base.saturating_add(header.p_vaddr) & !page.saturating_sub(1);
         let end = base.saturating_add(header.p_vaddr).saturating_add(header.p_memsz).next_multiple_of(page);
         if let Ok(length @ 1..) = usize::try_from(end.saturating_sub(start)) {
-            // SAFETY: the pages are private, backed by the file and never written, so that dropping them changes
-            // nothing that can be read. A refusal is as good.
+            // SAFETY: the pages are private, backed by the file (the vDSO's by the kernel) and never written, so that
+            // dropping them changes nothing that can be read. A refusal is as good.
             unsafe { libc::madvise(start as *mut c_void, length, libc::MADV_DONTNEED) };
         }
     }

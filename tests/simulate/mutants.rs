@@ -128,7 +128,7 @@ impl Core for Mutant {
             _ => {}
         }
         let told = event.clone();
-        self.core.handle_into(event, now, actions);
+        self.core.handle_all([event], now, actions);
         let stopping = self.core.is_stopping();
         self.meddle(&told, stopping, actions);
     }

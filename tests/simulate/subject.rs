@@ -16,7 +16,7 @@ pub trait Core {
 
 impl Core for Supervisor {
     fn handle(&mut self, event: Event, now: Mono, actions: &mut Vec<Action>) {
-        self.handle_into(event, now, actions);
+        Self::handle_all(self, [event], now, actions);
     }
 
     fn handle_all(&mut self, events: Vec<Event>, now: Mono, actions: &mut Vec<Action>) {

@@ -426,7 +426,7 @@ fn what_is_told_together_leads_to_what_it_leads_to_one_by_one() {
     let (mut one_by_one, mut together) = (begin(), begin());
     let mut actions = [Vec::new(), Vec::new()];
     for instance in 0..20 {
-        one_by_one.handle_into(news(instance), Mono::default(), &mut actions[0]);
+        one_by_one.handle_all([news(instance)], Mono::default(), &mut actions[0]);
     }
     together.handle_all((0..20).map(news), Mono::default(), &mut actions[1]);
     assert!(actions[0].len() >= 20, "{:?}", actions[0]);
