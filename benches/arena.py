@@ -172,12 +172,17 @@ class Container:
         return found
 
     def memory(self):
-        """RSS, PSS and private dirty memory in kB."""
-        total = {"rss": 0, "pss": 0, "dirty": 0}
-        words = {"Rss:": "rss", "Pss:": "pss", "Private_Dirty:": "dirty"}
+        """Resident, proportional, private (USS) and private dirty memory in kB."""
+        total = {"rss": 0, "pss": 0, "uss": 0, "dirty": 0}
+        words = {
+            "Rss:": ["rss"],
+            "Pss:": ["pss"],
+            "Private_Clean:": ["uss"],
+            "Private_Dirty:": ["uss", "dirty"],
+        }
         for pid in self.own():
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if (word := words.get(line.split()[0])) is not None:
+                for word in words.get(line.split()[0], []):
                     total[word] += int(line.split()[1])
         return total
 

@@ -42,14 +42,14 @@ def memory(table, quick):
         def sample(contender):
             with Container(contender, services, "pause") as container:
                 container.all("start", services)
-                # init and supervisord count a service as up after a second.
-                time.sleep(1.5)
+                # init and supervisord count a service as up after a second. What a start has touched is still resident.
+                time.sleep(3)
                 for field, kilobytes in container.memory().items():
                     table.add(f"{field}{services}", contender, kilobytes)
 
         table.rounds(f"rss{services}", table.able(services), 1 if quick or services == 100 else 2, sample)
-    for name, hundred in table.medians("pss100").items():
-        table.add_named("growth-pss", name, (hundred - table.medians("pss10")[name]) / 90)
+    for name, hundred in table.medians("uss100").items():
+        table.add_named("growth-uss", name, (hundred - table.medians("uss10")[name]) / 90)
 
 
 def crash(table, quick):
