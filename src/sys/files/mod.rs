@@ -7,17 +7,35 @@
 //!
 //! | file | what it is |
 //! |---|---|
+//! | `open.rs` | the one way to open a file that somebody else may have touched |
+//! | `at.rs` | an open directory, and what is done with the names in it |
+//! | `remove.rs` | removal of a directory with all that is in it |
+//! | `look.rs` | what is at a path |
+//! | `kernel.rs` | files of the kernel's: /proc, /sys, cgroups |
 //! | `user.rs` | the file-system identity of the calling thread |
 //! | `probe.rs` | is this path writable, found out by writing |
 //! | `directory.rs` | missing directories, with their owner |
 //! | `walk.rs` | directories by descriptors, through no link of another user |
 
+mod at;
 mod directory;
+mod kernel;
+mod look;
+mod open;
 mod probe;
+mod remove;
 mod user;
 mod walk;
 
+pub use at::{Dir, Entry, Kind};
 pub use directory::{Made, make_directory, take_ownership};
+pub use kernel::{list_kernel, open_kernel, read_kernel, write_kernel};
+pub use look::{exists, is_directory, is_file, link_metadata, metadata};
+pub use open::{Owner, open, open_as_is, read, read_bounded, read_text};
 pub use probe::{ProbeError, probe_writable};
+pub use remove::{empty, remove_tree};
 pub use user::as_user;
 pub use walk::DirectoryError;
+
+#[cfg(test)]
+mod tests;

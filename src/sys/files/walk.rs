@@ -1,8 +1,9 @@
-//! From directory to directory by descriptors, through no link that somebody else could have laid.
+//! Resolves a path from directory to directory by descriptors, through no link that somebody else could have laid.
 //!
-//! A symbolic link is followed only if it belongs to root or to init's own user: nobody else could have made
-//! it. (A hard link to another's link cannot be made: only regular files can be linked so, with
-//! fs.protected_hardlinks.)
+//! As root, a symbolic link is followed only if it belongs to root: nobody else could have made it. (A hard link
+//! to another's link cannot be made: only regular files can be linked so, with fs.protected_hardlinks.) Without root,
+//! init and the application are one party, and the kernel checks every step with rights that both have: every link is
+//! followed, as it is by whoever acts with the rights of a user ([`Links::Any`]).
 
 use crate::sys::words;
 use nix::errno::Errno;
@@ -79,9 +80,46 @@ impl std::error::Error for DirectoryError {
     }
 }
 
+/// For callers that have a path of their own in their message: the system's error as it came, the others in words.
+impl From<DirectoryError> for io::Error {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::System { source, .. } => source,
+            DirectoryError::NotADirectory { .. } => Self::from_raw_os_error(libc::ENOTDIR),
+            DirectoryError::TooManyLinks { .. } => Self::from_raw_os_error(libc::ELOOP),
+            error => Self::other(error),
+        }
+    }
+}
+
 pub(super) fn system(what: &'static str, path: &Path) -> impl FnOnce(Errno) -> DirectoryError {
     let path = path.to_owned();
     move |errno| DirectoryError::System { what, path, source: errno.into() }
+}
+
+/// Which symbolic links are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Links {
+    /// As root, those that belong to root; without root, all.
+    Trusted,
+    /// All: the thread acts with the rights of the user who may have laid them.
+    Any,
+}
+
+impl Links {
+    fn may_follow(self, owner: u32) -> bool {
+        self == Self::Any || owner == 0 || !nix::unistd::geteuid().is_root()
+    }
+}
+
+/// What a path leads to.
+pub(super) enum Found {
+    Directory(OwnedFd),
+    /// Anything else, by its directory and its name there. It was no link when it was looked at.
+    Entry {
+        parent: OwnedFd,
+        name: OsString,
+    },
 }
 
 /// Makes a missing directory in the parent, by its name; the path is for errors. Returns it opened.
@@ -89,11 +127,27 @@ pub(super) type Make<'a> = &'a mut dyn FnMut(&OwnedFd, &OsStr, &Path) -> Result<
 
 /// Opens the directory `path`. Missing ones are made by `missing`, which gets the parent, the name and the
 /// path so far; `None` leaves them missing.
-pub(super) fn open_directory(path: &Path, mut missing: Option<Make<'_>>) -> Result<OwnedFd, DirectoryError> {
+pub(super) fn open_directory(
+    path: &Path,
+    links: Links,
+    missing: Option<Make<'_>>,
+) -> Result<OwnedFd, DirectoryError> {
+    match resolve(path, links, missing)? {
+        Found::Directory(fd) => Ok(fd),
+        Found::Entry { .. } => Err(DirectoryError::NotADirectory { path: path.to_owned() }),
+    }
+}
+
+/// Finds what `path` leads to, and opens it if it is a directory. `missing`: see [`open_directory`].
+pub(super) fn resolve(
+    path: &Path,
+    links: Links,
+    mut missing: Option<Make<'_>>,
+) -> Result<Found, DirectoryError> {
     if !path.is_absolute() {
         return Err(DirectoryError::Relative { path: path.to_owned() });
     }
-    let mut at = Walk { fd: root()?, path: PathBuf::from("/"), links: 0 };
+    let mut at = Walk { fd: root()?, path: PathBuf::from("/"), followed: 0, links };
     let mut names: VecDeque<OsString> = names(path);
     while let Some(name) = names.pop_front() {
         let here = at.path.join(&name);
@@ -103,8 +157,9 @@ pub(super) fn open_directory(path: &Path, mut missing: Option<Make<'_>>) -> Resu
             OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
             Mode::empty(),
         ) {
-            Ok(fd) => {
-                if let Some(target) = at.step(fd, here)? {
+            Ok(fd) => match at.step(fd, &here)? {
+                Step::Entered => {}
+                Step::Link(target) => {
                     if target.is_absolute() {
                         (at.fd, at.path) = (root()?, PathBuf::from("/"));
                     }
@@ -112,7 +167,9 @@ pub(super) fn open_directory(path: &Path, mut missing: Option<Make<'_>>) -> Resu
                         names.push_front(name);
                     }
                 }
-            }
+                Step::Other if names.is_empty() => return Ok(Found::Entry { parent: at.fd, name }),
+                Step::Other => return Err(DirectoryError::NotADirectory { path: here }),
+            },
             Err(Errno::ENOENT) if missing.is_some() => {
                 if let Some(make) = missing.as_mut() {
                     (at.fd, at.path) = (make(&at.fd, &name, &here)?, here);
@@ -123,39 +180,47 @@ pub(super) fn open_directory(path: &Path, mut missing: Option<Make<'_>>) -> Resu
     }
     match openat(&at.fd, ".", DIRECTORY, Mode::empty()) {
         // One that may be entered and not listed: what O_PATH gave will do for that.
-        Err(Errno::EACCES) => Ok(at.fd),
-        result => result.map_err(system("cannot open directory", path)),
+        Err(Errno::EACCES) => Ok(Found::Directory(at.fd)),
+        result => result.map(Found::Directory).map_err(system("cannot open directory", path)),
     }
+}
+
+enum Step {
+    Entered,
+    /// A link that may be followed, to this target.
+    Link(PathBuf),
+    Other,
 }
 
 struct Walk {
     fd: OwnedFd,
     path: PathBuf,
-    links: usize,
+    followed: usize,
+    links: Links,
 }
 
 impl Walk {
-    /// Enters a directory; of a link that may be followed, returns the target.
-    fn step(&mut self, fd: OwnedFd, here: PathBuf) -> Result<Option<PathBuf>, DirectoryError> {
-        let stat = fstat(&fd).map_err(system("cannot examine", &here))?;
+    /// Enters a directory, reads a link.
+    fn step(&mut self, fd: OwnedFd, here: &Path) -> Result<Step, DirectoryError> {
+        let stat = fstat(&fd).map_err(system("cannot examine", here))?;
         match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
             SFlag::S_IFDIR => {
-                (self.fd, self.path) = (fd, here);
-                Ok(None)
+                (self.fd, self.path) = (fd, here.to_owned());
+                Ok(Step::Entered)
             }
             SFlag::S_IFLNK => {
-                self.links = self.links.saturating_add(1);
-                if self.links > MAX_LINKS {
-                    return Err(DirectoryError::TooManyLinks { path: here });
+                self.followed = self.followed.saturating_add(1);
+                if self.followed > MAX_LINKS {
+                    return Err(DirectoryError::TooManyLinks { path: here.to_owned() });
                 }
-                if stat.st_uid != 0 && stat.st_uid != nix::unistd::geteuid().as_raw() {
-                    return Err(DirectoryError::ForeignLink { path: here, uid: stat.st_uid });
+                if !self.links.may_follow(stat.st_uid) {
+                    return Err(DirectoryError::ForeignLink { path: here.to_owned(), uid: stat.st_uid });
                 }
                 // An empty path means the link that was opened: readlinkat(2).
-                let target = readlinkat(&fd, "").map_err(system("cannot read link", &here))?;
-                Ok(Some(PathBuf::from(target)))
+                let target = readlinkat(&fd, "").map_err(system("cannot read link", here))?;
+                Ok(Step::Link(PathBuf::from(target)))
             }
-            _ => Err(DirectoryError::NotADirectory { path: here }),
+            _ => Ok(Step::Other),
         }
     }
 }

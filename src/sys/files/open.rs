@@ -1,0 +1,140 @@
+//! The one way to open a file that somebody else may have touched.
+//!
+//! A name in a directory of the application's is whatever the application makes of it at any moment: a FIFO or a device,
+//! which can hold its reader for ever; a link to a file of root's; a file without end. So a file is opened without
+//! waiting and without following a link in its last component, and then examined by its descriptor: it must be a
+//! regular file of the expected owner, and no more than a limit is read of it. Links on the way are
+//! [`super::walk`]'s business.
+//!
+//! What it does not protect from is a file system that does not answer (NFS, FUSE): nothing here belongs on the
+//! event loop.
+
+use super::walk::{Found, Links, resolve};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// NONBLOCK: a FIFO would wait for its other end, and a file with a lease (fcntl(2), F_SETLEASE) for the holder to give it up.
+/// NOCTTY: a terminal would become init's own.
+pub(super) const SAFE: OFlag =
+    OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
+
+/// Whom a file must belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Whoever: what the file says is trusted no further than its owner is.
+    Anyone,
+    /// Root or init's own user.
+    Init,
+}
+
+impl Owner {
+    fn accepts(self, uid: u32) -> bool {
+        self == Self::Anyone || uid == 0 || uid == nix::unistd::geteuid().as_raw()
+    }
+}
+
+/// Opens a regular file for reading. As root, links on the way and in its place are followed if they are root's (a
+/// Kubernetes ConfigMap consists of such links); without root all are.
+///
+/// # Errors
+/// It is not there, not a regular file, of another owner, or behind a link that is not trusted.
+pub fn open(path: &Path, owner: Owner) -> io::Result<File> {
+    open_through(path, Links::Trusted, owner)
+}
+
+/// As [`open`], through every link: for a thread that acts with the rights of a user ([`super::as_user`]).
+///
+/// # Errors
+/// As [`open`].
+pub fn open_as_is(path: &Path) -> io::Result<File> {
+    open_through(path, Links::Any, Owner::Anyone)
+}
+
+fn open_through(path: &Path, links: Links, owner: Owner) -> io::Result<File> {
+    match resolve(&absolute(path)?, links, None)? {
+        Found::Directory(_) => Err(Errno::EISDIR.into()),
+        Found::Entry { parent, name } => open_at(&parent, Path::new(&name), owner),
+    }
+}
+
+fn absolute(path: &Path) -> io::Result<PathBuf> {
+    std::path::absolute(path)
+}
+
+/// The file `name` in an open directory; a link in its place is refused.
+pub(super) fn open_at(parent: impl AsFd, name: &Path, owner: Owner) -> io::Result<File> {
+    // Before it is opened: to open a device can do something already (a watchdog starts, a tape rewinds).
+    let looked = openat(&parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+    check(&fstat(&looked)?, owner)?;
+    let file: OwnedFd = match openat(&parent, name, OFlag::O_RDONLY | SAFE, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::EWOULDBLOCK) => return Err(io::Error::other("a process holds a lease on it (fcntl(2))")),
+        Err(Errno::ELOOP) => return Err(not_regular(SFlag::S_IFLNK)),
+        Err(errno) => return Err(errno.into()),
+    };
+    // Once more: it may be another one by now.
+    check(&fstat(&file)?, owner)?;
+    Ok(File::from(file))
+}
+
+/// It is a regular file of the expected owner.
+fn check(stat: &FileStat, owner: Owner) -> io::Result<()> {
+    match kind(stat) {
+        SFlag::S_IFREG if owner.accepts(stat.st_uid) => Ok(()),
+        SFlag::S_IFREG => Err(io::Error::other(format!("it belongs to uid {}", stat.st_uid))),
+        SFlag::S_IFDIR => Err(Errno::EISDIR.into()),
+        other => Err(not_regular(other)),
+    }
+}
+
+pub(super) fn kind(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
+}
+
+fn not_regular(kind: SFlag) -> io::Error {
+    let found = match kind {
+        SFlag::S_IFIFO => "a FIFO",
+        SFlag::S_IFSOCK => "a socket",
+        SFlag::S_IFLNK => "a symbolic link",
+        _ => "a device",
+    };
+    io::Error::other(format!("it is {found}, not a regular file"))
+}
+
+/// The content of a regular file of at most `max` bytes, opened as [`open`] does.
+///
+/// # Errors
+/// As [`open`]; it is larger, or cannot be read.
+pub fn read(path: &Path, owner: Owner, max: u64) -> io::Result<Vec<u8>> {
+    read_bounded(&open(path, owner)?, max)
+}
+
+/// As [`read`], as text.
+///
+/// # Errors
+/// As [`read`]; `InvalidData` when it is not UTF-8.
+pub fn read_text(path: &Path, owner: Owner, max: u64) -> io::Result<String> {
+    text(read(path, owner, max)?)
+}
+
+pub(super) fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+}
+
+/// What is left of an open file, if that is at most `max` bytes.
+///
+/// # Errors
+/// It is larger, or cannot be read. Never a part of it: what was cut short may mean something else.
+pub fn read_bounded(mut file: &File, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = file.by_ref().take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(read).is_ok_and(|read| read > max) {
+        return Err(io::Error::other(format!("it is larger than {max} bytes")));
+    }
+    Ok(bytes)
+}
