@@ -69,6 +69,7 @@ impl Builder<'_> {
         if text.value.is_empty() {
             self.error(text.loc, "an empty path");
         }
+        self.check(text.loc, check::no_parent(&text.value));
         tidy(&base.join(&text.value))
     }
 
@@ -119,9 +120,11 @@ impl Builder<'_> {
     }
 
     fn absolute(&mut self, key: &str, text: Option<&At<String>>) {
-        if let Some(text) = text.filter(|text| !text.value.starts_with('/')) {
+        let Some(text) = text else { return };
+        if !text.value.starts_with('/') {
             self.error(text.loc, format!("{key} is an absolute path: it begins with \"/\""));
         }
+        self.check(text.loc, check::no_parent(&text.value));
     }
 
     fn log(&mut self, log: Log) -> LogPlan {

@@ -50,6 +50,12 @@ pub fn socket_path(path: &str) -> Option<String> {
     (path.len() > 107).then(|| format!("the path of a socket has at most 107 bytes, this one {}", path.len()))
 }
 
+/// Whether one path lies below another is decided by their components (the files of `state-dir` are treated otherwise
+/// than others), which ".." would circumvent. It cannot be resolved here: after a symbolic link it means another directory.
+pub fn no_parent(path: &str) -> Option<String> {
+    path.split('/').any(|part| part == "..").then(|| "a path has no \"..\": write where it leads".to_owned())
+}
+
 /// The notations of a source. What `init fetch` cannot read is refused here, before anything runs.
 pub fn source(source: &str) -> Option<String> {
     const KNOWN: &str = "write s3://bucket/key, arn:aws:s3:::bucket/key, file:///path or an absolute path";
