@@ -6,7 +6,8 @@ use super::protocol::{Envelope, Level, MAX_REQUEST, Reply, Request, VERSION};
 use crate::config::values::show_duration;
 use crate::exit;
 use crate::sys::clock::monotonic;
-use crate::sys::local;
+use crate::sys::local::{self, Peer};
+use crate::sys::users::own_uid;
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -29,6 +30,8 @@ pub enum ClientError {
     NobodyListens(PathBuf),
     /// The file system forbids it. The number is the socket's owner.
     Denied(PathBuf, Option<u32>),
+    /// Another user serves the socket, with this id.
+    Stranger(PathBuf, u32),
     /// It was waited for so long.
     Silent(PathBuf, Duration),
     /// The connection ended before the answer did.
@@ -55,7 +58,7 @@ impl ClientError {
 
     /// Nobody is there to answer, now or later.
     pub fn is_gone(&self) -> bool {
-        matches!(self, Self::NoSocket(_) | Self::NobodyListens(_) | Self::Denied(..))
+        matches!(self, Self::NoSocket(_) | Self::NobodyListens(_) | Self::Denied(..) | Self::Stranger(..))
     }
 }
 
@@ -80,6 +83,13 @@ impl fmt::Display for ClientError {
                     None => f.write_str(" or as the user that init runs as"),
                 }
             }
+            Self::Stranger(path, uid) => write!(
+                f,
+                "cannot trust the socket {}: it is served by uid {uid}, who is neither root, nor uid {}, nor PID 1; if \
+                 init runs as uid {uid}, run this as that user",
+                path.display(),
+                own_uid()
+            ),
             Self::Silent(path, limit) => write!(
                 f,
                 "cannot get an answer of init at {}: none within {}; init hangs or the machine is overloaded",
@@ -138,6 +148,10 @@ impl Connection {
             return Err(ClientError::TooLong(line.len()));
         }
         let stream = local::connect(path, limit).map_err(|error| unreachable(path, limit, error))?;
+        let peer = local::peer(&stream).map_err(fault)?;
+        if !is_trusted(peer, own_uid()) {
+            return Err(ClientError::Stranger(path.to_owned(), peer.uid));
+        }
         let mut connection = Self {
             stream,
             path: path.to_owned(),
@@ -251,6 +265,12 @@ impl Connection {
             _ => ClientError::Io(self.path.clone(), error),
         }
     }
+}
+
+/// Whether what serves a socket may be init: root, a process of the client's own user, or the container's PID 1, which
+/// root asks though it runs as another user. Nobody else is asked anything, and nothing that they say is shown.
+fn is_trusted(peer: Peer, own_uid: u32) -> bool {
+    peer.uid == 0 || peer.uid == own_uid || peer.pid == 1
 }
 
 fn unreachable(path: &Path, limit: Duration, error: io::Error) -> ClientError {

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "std connects without a time limit")]
 
 use super::check;
+use super::files::open_reference;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -10,23 +11,23 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// Connects to the socket at `path`. `TimedOut` when its queue of connections stays full for `limit`: whoever listens
-/// there accepts no more. The limit stays that of writes.
+/// Connects to the socket at `path`, through no link of another user than root. `TimedOut` when its queue of connections
+/// stays full for `limit`: whoever listens there accepts no more. The limit stays that of writes.
 pub fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
+    if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no path of a socket"));
+    }
+    let socket = open_reference(path)?;
+    // The socket that was found, whatever is at its path by now; and a text that fits, however long the path is.
+    connect_to(&Path::new("/proc/self/fd").join(socket.as_raw_fd().to_string()), limit)
+}
+
+fn connect_to(path: &Path, limit: Duration) -> io::Result<UnixStream> {
     // SAFETY: all zeroes are a valid address, of no family yet.
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
     address.sun_family = u16::try_from(libc::AF_UNIX).unwrap_or(1);
-    // Kept to the end: a long path is reached through a descriptor of its directory.
-    let fits = super::socket::Address::of(path)?;
-    let bytes = fits.path().as_os_str().as_bytes();
-    // One byte stays zero, the end of the text.
-    if bytes.is_empty() || bytes.len() >= address.sun_path.len() || bytes.contains(&0) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the path of a socket has 1 to 107 bytes, none of them zero",
-        ));
-    }
-    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
+    // Shorter than the address by far, so that zeroes end it.
+    for (to, from) in address.sun_path.iter_mut().zip(path.as_os_str().as_bytes()) {
         *to = from.cast_signed() as libc::c_char;
     }
     // SAFETY: three numbers.
@@ -43,6 +44,31 @@ pub fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
         Err(error) => Err(error),
     }
+}
+
+/// The process that listens at the other end, as it was when it began to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub uid: u32,
+    /// 0: it is in none of this process's pid namespaces.
+    pub pid: i32,
+}
+
+/// Who serves a socket that this process has connected to: SO_PEERCRED of unix(7), which the kernel fills in.
+pub fn peer(stream: &UnixStream) -> io::Result<Peer> {
+    let mut found = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).unwrap_or(0);
+    // SAFETY: `found` is valid for writing `length` bytes.
+    check(unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut found).cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok(Peer { uid: found.uid, pid: found.pid })
 }
 
 /// What [`wait`] waited for.

@@ -55,6 +55,21 @@ pub fn open_as_is(path: &Path) -> io::Result<File> {
     open_through(path, Links::Any, Owner::Anyone)
 }
 
+/// What is at `path`, to be referred to and not to be read (O_PATH): a socket, by its client. Links are followed as by
+/// [`open`].
+///
+/// # Errors
+/// It is not there, or behind a link that is not trusted.
+pub fn open_reference(path: &Path) -> io::Result<OwnedFd> {
+    match resolve(&absolute(path)?, Links::Trusted, None)? {
+        Found::Directory(directory) => Ok(directory),
+        Found::Entry { parent, name } => {
+            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            Ok(openat(&parent, Path::new(&name), flags, Mode::empty())?)
+        }
+    }
+}
+
 fn open_through(path: &Path, links: Links, owner: Owner) -> io::Result<File> {
     match resolve(&absolute(path)?, links, None)? {
         Found::Directory(_) => Err(Errno::EISDIR.into()),
