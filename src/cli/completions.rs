@@ -4,6 +4,7 @@
 use super::remote::Lookup;
 use super::say;
 use super::words::{self, BOOT, Command, Flag, REACH, REMOTE, Takes};
+use crate::config::load::PRESETS;
 use crate::config::socket;
 use crate::config::{Options, suggest};
 use crate::control::client::Connection;
@@ -48,9 +49,9 @@ pub fn run(args: Vec<OsString>, env: Lookup<'_>, out: &mut dyn Write, err: &mut 
         // For the scripts, not for people.
         ["names"] => ask(env, true),
         ["services"] => ask(env, false),
-        ["jobs"] => asked(env).map_or_else(String::new, |status| {
-            status.crons.iter().map(|cron| format!("{}\n", cron.name)).collect()
-        }),
+        ["jobs"] => {
+            asked(env).map_or_else(String::new, |status| offered(status.crons.iter().map(|cron| &cron.name)))
+        }
         [] => return wrong(err, "the shell is missing: bash, zsh or fish"),
         [other, ..] => {
             let hint = suggest::hint(other, SHELLS, "shells");
@@ -79,15 +80,39 @@ fn asked(env: Lookup<'_>) -> Option<Box<Status>> {
     }
 }
 
-/// The names of services and their instances, a line each; with `all` those of cron entries too. A name that no
-/// configuration can give is left out: what is printed here is read by a shell.
+/// The names of services and their instances; with `all` those of cron entries too.
 fn ask(env: Lookup<'_>, all: bool) -> String {
     let Some(status) = asked(env) else { return String::new() };
     let services = status.services.iter().flat_map(|service| [&service.service, &service.name]);
     let crons = status.crons.iter().map(|cron| &cron.name).filter(|_| all);
-    let harmless = |name: &&String| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c));
-    let names: BTreeSet<&String> = services.chain(crons).filter(harmless).collect();
+    offered(services.chain(crons))
+}
+
+/// The names, a line each. One that no configuration can give is left out: a shell reads what is printed here, and a
+/// user's Enter runs what it has completed.
+fn offered<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let is_name = |name: &&String| {
+        name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c))
+    };
+    let names: BTreeSet<&String> = names.filter(is_name).collect();
     names.iter().map(|name| format!("{name}\n")).collect()
+}
+
+/// What the value of an option may be, where it is one of a few words.
+fn choices(option: &str) -> Option<String> {
+    let presets = PRESETS.iter().map(|(name, _)| *name);
+    match option {
+        "level" => Some("alive ready".to_owned()),
+        "preset" => Some(presets.chain(["none"]).collect::<Vec<_>>().join(" ")),
+        "print-preset" => Some(presets.collect::<Vec<_>>().join(" ")),
+        _ => None,
+    }
+}
+
+/// Options whose value is one of a few words, each with these words.
+fn chosen() -> impl Iterator<Item = (&'static str, String)> {
+    ["level", "preset", "print-preset"].into_iter().filter_map(|name| Some((name, choices(name)?)))
 }
 
 fn remote(command: &Command) -> bool {
@@ -116,45 +141,58 @@ fn names() -> String {
 fn bash() -> String {
     let mut out = String::from(
         "# Completions of init for bash.\n\
+         # Offers those of its arguments that begin with what was typed. Nothing expands them, as compgen -W would.\n\
+         _init_offer() {\n\
+         \x20   local word\n\
+         \x20   for word; do\n\
+         \x20       [[ $word == \"$cur\"* && $word != *[![:alnum:]_.:-]* ]] && COMPREPLY+=(\"${word#\"$colon\"}\")\n\
+         \x20   done\n\
+         }\n\
+         # Offers names of the running init.\n\
+         _init_ask() {\n\
+         \x20   local -a names\n\
+         \x20   mapfile -t names < <(init completions \"$1\" 2>/dev/null)\n\
+         \x20   _init_offer \"${names[@]}\"\n\
+         }\n\
+         _init_files() {\n\
+         \x20   compopt -o filenames 2>/dev/null\n\
+         \x20   mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n\
+         }\n\
          _init() {\n\
          \x20   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} line=${COMP_LINE:0:COMP_POINT}\n\
-         \x20   local command=${COMP_WORDS[1]} words= colon=\n\
+         \x20   local command=${COMP_WORDS[1]} colon=\n\
+         \x20   COMPREPLY=()\n\
          \x20   # bash takes queue:1 for three words; what stands before the colon must not be offered again.\n\
          \x20   local whole=${line##* }\n\
          \x20   [[ $whole == *:* ]] && colon=${whole%:*}: cur=$whole\n\
          \x20   case $prev in\n\
-         \x20       --socket|--config|--svg) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n\
-         \x20       --level) COMPREPLY=($(compgen -W 'alive ready' -- \"$cur\")); return ;;\n\
-         \x20       --preset|--print-preset) COMPREPLY=($(compgen -W 'laravel wordpress php none' -- \"$cur\")); return ;;\n\
-         \x20   esac\n\
-         \x20   if ((COMP_CWORD == 1)); then\n",
+         \x20       --socket|--config|--svg) _init_files; return ;;\n",
     );
-    // Writing to a string cannot fail, here and below.
-    let _ = writeln!(out, "        words='{} {}'", names(), options(BOOT.iter()));
+    for (option, words) in chosen() {
+        // Writing to a string cannot fail, here and below.
+        let _ = writeln!(out, "        --{option}) _init_offer {words}; return ;;");
+    }
+    out.push_str("    esac\n    if ((COMP_CWORD == 1)); then\n");
+    let _ = writeln!(out, "        _init_offer {} {}", names(), options(BOOT.iter()));
     out.push_str("    else\n        case $command in\n");
     for command in words::commands() {
         let takes = match command.takes {
-            Takes::Names { crons: true } => " $(init completions names 2>/dev/null)".to_owned(),
-            Takes::Names { crons: false } => " all $(init completions services 2>/dev/null)".to_owned(),
-            Takes::Job => " $(init completions jobs 2>/dev/null)".to_owned(),
-            Takes::Signal => format!(" all {SIGNALS} $(init completions services 2>/dev/null)"),
+            Takes::Names { crons: true } => "; _init_ask names".to_owned(),
+            Takes::Names { crons: false } => " all; _init_ask services".to_owned(),
+            Takes::Job => "; _init_ask jobs".to_owned(),
+            Takes::Signal => format!(" all {SIGNALS}; _init_ask services"),
             Takes::Of(words) => format!(" {}", words.join(" ")),
-            Takes::Files => " $(compgen -f -- \"$cur\")".to_owned(),
+            Takes::Files => "; [[ $cur == -* ]] || _init_files".to_owned(),
             Takes::Nothing | Takes::Text => String::new(),
         };
         let _ = writeln!(
             out,
-            "            {}) words=\"{} --help{takes}\" ;;",
+            "            {}) _init_offer {} --help{takes} ;;",
             command.name,
             options(flags(command))
         );
     }
-    out.push_str(
-        "        esac\n    fi\n\
-         \x20   COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n\
-         \x20   [[ $colon ]] && COMPREPLY=(\"${COMPREPLY[@]#\"$colon\"}\")\n\
-         }\ncomplete -F _init init\n",
-    );
+    out.push_str("        esac\n    fi\n}\ncomplete -F _init init\n");
     out
 }
 
@@ -169,11 +207,12 @@ fn zsh() -> String {
     let _ = writeln!(out, "        compadd -- {}", options(BOOT.iter()));
     out.push_str(
         "        return\n    fi\n    case $words[CURRENT-1] in\n\
-         \x20       --socket|--config|--svg) _files; return ;;\n\
-         \x20       --level) compadd alive ready; return ;;\n\
-         \x20       --preset|--print-preset) compadd laravel wordpress php none; return ;;\n\
-         \x20   esac\n    case $words[2] in\n",
+         \x20       --socket|--config|--svg) _files; return ;;\n",
     );
+    for (option, words) in chosen() {
+        let _ = writeln!(out, "        --{option}) compadd -- {words}; return ;;");
+    }
+    out.push_str("    esac\n    case $words[2] in\n");
     for command in words::commands() {
         let takes = match command.takes {
             Takes::Names { crons: true } => {
@@ -212,12 +251,11 @@ fn fish() -> String {
         let seen = format!("-n '__fish_seen_subcommand_from {name}'");
         for flag in flags(command) {
             let short = flag.short.map(|letter| format!(" -s {letter}")).unwrap_or_default();
-            let value = match flag.long {
-                "socket" | "config" | "svg" => " -r -F",
-                "level" => " -x -a 'alive ready'",
-                "preset" | "print-preset" => " -x -a 'laravel wordpress php none'",
-                _ if flag.value.is_some() => " -x",
-                _ => "",
+            let value = match (flag.long, choices(flag.long)) {
+                ("socket" | "config" | "svg", _) => " -r -F".to_owned(),
+                (_, Some(words)) => format!(" -x -a '{words}'"),
+                _ if flag.value.is_some() => " -x".to_owned(),
+                _ => String::new(),
             };
             let _ = writeln!(out, "complete -c init {seen} -l {}{short}{value}", flag.long);
         }

@@ -3,6 +3,7 @@
 use crate::support::{init, need};
 use crate::usage::bare;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -270,16 +271,15 @@ fn bash_offers_commands_options_and_the_names_of_services() {
         ("init run ", &["report"]),
         ("init completions f", &["fish"]),
         ("init --m", &["--migrate"]),
+        ("init check --print-preset ", &["laravel", "nginx", "php", "wordpress"]),
+        ("init doctor --preset n", &["nginx", "none"]),
     ] {
-        let test = format!(
-            "init() {{ '{}' \"$@\"; }}\n{script}\nCOMP_LINE='{line}' COMP_POINT=${{#COMP_LINE}}\n\
-             text=${{COMP_LINE//:/ : }}; read -ra COMP_WORDS <<<\"$text\"\n\
-             [[ $COMP_LINE == *[\\ :] ]] && COMP_WORDS+=('')\n\
-             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _init; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
-            init().display()
-        );
-        let output =
-            Command::new("bash").args(["-c", &test]).env("INIT_SOCKET", &played.path).output().unwrap();
+        let init = format!("'{}' \"$@\"", init().display());
+        let output = Command::new("bash")
+            .args(["-c", &bash_completing(&script, line, &init)])
+            .env("INIT_SOCKET", &played.path)
+            .output()
+            .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let mut found: Vec<&str> = text.lines().collect();
         found.sort_unstable();
@@ -287,4 +287,165 @@ fn bash_offers_commands_options_and_the_names_of_services() {
         let offered = if line.ends_with("run ") { found.contains(&"report") } else { found == words };
         assert!(offered, "{line}: {found:?} {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+/// A script that completes `line`, where `init` is a function with this body.
+fn bash_completing(script: &str, line: &str, init: &str) -> String {
+    format!(
+        "init() {{ {init}; }}\n{script}\nCOMP_LINE='{line}' COMP_POINT=${{#COMP_LINE}}\n\
+         text=${{COMP_LINE//:/ : }}; read -ra COMP_WORDS <<<\"$text\"\n\
+         [[ $COMP_LINE == *[\\ :] ]] && COMP_WORDS+=('')\n\
+         COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _init; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    )
+}
+
+/// Names that a shell could take for more than names; CANARY is a path to be made.
+const HOSTILE: &str =
+    r#"$(touch CANARY) `touch CANARY` ;touch	CANARY a$(touch CANARY) --help'x <(touch CANARY)"#;
+
+#[test]
+fn a_name_from_the_socket_is_never_code_in_a_shell() {
+    let dir = tempfile::tempdir().unwrap();
+    let canary = dir.path().join("canary");
+    let canary_text = canary.to_str().unwrap();
+    // What the client prints of a hostile server's names.
+    let name = format!("$(touch${{IFS}}{canary_text})");
+    let status: &'static str =
+        STATUS.replace("report", &name).replace("\"web\"", &format!("\"{name}\"")).leak();
+    let played = Played::saying(status);
+    for word in ["names", "services", "jobs"] {
+        let (code, out, err) = played.ask(&["completions", word]);
+        assert_eq!((code, out.as_str(), err.as_str()), (0, "", ""), "{word}");
+    }
+    // The scripts take nothing for code either, should such a name come through.
+    let names = HOSTILE.replace("CANARY", canary_text);
+    let lines = "printf '%s\\n' \"$NAMES\" \"$IFS_NAME\" safe";
+    let scripts: &[(&str, &str, String)] = &[
+        ("bash", "init run ", bash_completing(&bare(&["completions", "bash"]).1, "init run ", lines)),
+        ("bash", "init stop a", bash_completing(&bare(&["completions", "bash"]).1, "init stop a", lines)),
+        (
+            "zsh",
+            "init run ",
+            format!(
+                "init() {{ {lines} }}; compadd() {{ print -rl -- $@ }}; compdef() {{ }}\n{}\n\
+                 words=(init run ''); CURRENT=3; _init",
+                bare(&["completions", "zsh"]).1
+            ),
+        ),
+        (
+            "fish",
+            "init run ",
+            format!(
+                "function init; printf '%s\\n' $NAMES $IFS_NAME safe; end\n{}\ncomplete -C 'init run '",
+                bare(&["completions", "fish"]).1
+            ),
+        ),
+    ];
+    for (shell, line, script) in scripts {
+        if !need(&[shell]) {
+            continue;
+        }
+        let output = Command::new(shell)
+            .args(["-c", script])
+            .env("NAMES", &names)
+            .env("IFS_NAME", &name)
+            .env("HOME", dir.path())
+            .output()
+            .unwrap();
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(!canary.exists(), "{shell} ran a name at {line:?}: {out} {err}");
+        assert_eq!(line.ends_with("run "), out.contains("safe"), "{shell} {line:?}: {out} {err}");
+        assert!(*shell != "bash" || !out.contains('$'), "{out}");
+    }
+}
+
+#[test]
+fn a_file_name_is_no_code_in_bash() {
+    if !need(&["bash"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("$(touch canary)"), "").unwrap();
+    let (_, script, _) = bare(&["completions", "bash"]);
+    for line in ["init import ", "init check --config "] {
+        let output = Command::new("bash")
+            .args(["-c", &bash_completing(&script, line, "true")])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(!dir.path().join("canary").exists(), "{line}");
+        let out = String::from_utf8(output.stdout).unwrap();
+        assert!(out.contains("$(touch canary)"), "{line}: {out}");
+    }
+}
+
+/// Serves the socket at `path` as another user, for as long as it lives.
+struct Stranger(Child);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ended = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+#[test]
+fn nobody_is_asked_who_is_neither_root_nor_the_user() {
+    if !need(&["root", "setpriv", "/usr/bin/python3"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let path = dir.path().join("init.sock");
+    // Tells what it was asked, and answers that all is well.
+    let serve = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\ns.listen()\n\
+        print('listens',flush=True)\nwhile 1:\n c=s.accept()[0]\n got=c.recv(9999)\n \
+        open(sys.argv[1]+'.asked','ab').write(got)\n \
+        try: c.sendall(sys.argv[2].encode()+b'\\n')\n except OSError: pass\n c.close()\n";
+    let mut stranger = Stranger(
+        Command::new("setpriv")
+            .args(["--reuid=65533", "--regid=65533", "--clear-groups", "/usr/bin/python3", "-c", serve])
+            .args([path.to_str().unwrap(), ALIVE])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    assert_eq!(first_line(&mut stranger.0), "listens\n");
+    let socket = path.to_str().unwrap();
+    for (arguments, expected) in [
+        (&["health"][..], 1),
+        (&["status"], 69),
+        (&["logs"], 69),
+        (&["stop", "web"], 69),
+        (&["reload"], 69),
+        (&["completions", "names"], 0),
+    ] {
+        let mut command = Command::new(init());
+        let output = command.args(arguments).env_clear().env("INIT_SOCKET", socket).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(output.status.code(), Some(expected), "{arguments:?}: {said}");
+        let told = said.contains("served by uid 65533, who is neither root");
+        assert!(told || arguments == ["completions", "names"] && said.is_empty(), "{arguments:?}: {said}");
+    }
+    let asked = dir.path().join("init.sock.asked");
+    let heard = std::fs::read_to_string(asked).unwrap_or_default();
+    assert_eq!(heard, "", "a stranger was asked");
+}
+
+#[test]
+fn a_socket_is_not_reached_through_a_strangers_link() {
+    if !need(&["root"]) {
+        return;
+    }
+    let played = Played::saying(ALIVE);
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("init.sock");
+    std::os::unix::fs::symlink(&played.path, &link).unwrap();
+    let ask = |path: &std::path::Path| played.ask(&["health", "--socket", path.to_str().unwrap()]);
+    assert_eq!(ask(&link).0, 0, "a link of root's own");
+    std::os::unix::fs::lchown(&link, Some(65533), Some(65533)).unwrap();
+    let (code, out, _) = ask(&link);
+    assert_eq!(code, 1);
+    assert!(out.contains("a symbolic link that belongs to uid 65533"), "{out}");
 }
