@@ -9,9 +9,10 @@
 //! The queue also knows whether the log stands in the middle of a line, so that a line that has begun to leave is
 //! never torn, and another source's unfinished line is closed before the next one.
 
-use super::line::count_lines;
+use super::loss::{Lost, Unreported};
 use crate::config::plan::OnStall;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// The buffer is given back when it is empty and larger than this, in bytes.
 const KEEP_CAPACITY: usize = 32 << 10;
@@ -23,33 +24,19 @@ pub struct SourceId(usize);
 /// The account of init's own lines.
 pub const OWN: SourceId = SourceId(0);
 
-/// How much was thrown away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lost {
-    pub lines: u64,
-    pub bytes: u64,
-}
-
-impl Lost {
-    /// Nothing was.
-    pub fn is_none(&self) -> bool {
-        self.lines == 0 && self.bytes == 0
-    }
-
-    /// Adds the lines of `bytes`.
-    pub fn add(&mut self, bytes: &[u8]) {
-        self.lines = self.lines.saturating_add(count_lines(bytes));
-        self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-    }
-}
-
 #[derive(Debug)]
 struct Account {
     label: String,
     on_stall: OnStall,
     live: bool,
     queued: usize,
-    dropped: Lost,
+    dropped: Unreported,
+}
+
+impl Account {
+    fn new(label: String, on_stall: OnStall) -> Self {
+        Self { label, on_stall, live: true, queued: 0, dropped: Unreported::default() }
+    }
 }
 
 /// Adjacent bytes of one source.
@@ -83,19 +70,12 @@ impl Queue {
     /// `cap` for all services together, and `reserve` on top of it for init's own lines. A batch that begins below
     /// `cap` is taken whole, so the services' share may exceed it by one batch.
     pub fn new(cap: usize, reserve: usize) -> Self {
-        let own = Account {
-            label: "init".to_owned(),
-            on_stall: OnStall::Drop,
-            live: true,
-            queued: 0,
-            dropped: Lost::default(),
-        };
         Self {
             cap,
             reserve,
             bytes: VecDeque::new(),
             runs: VecDeque::new(),
-            accounts: vec![own],
+            accounts: vec![Account::new("init".to_owned(), OnStall::Drop)],
             ever_dropped: 0,
             services: 0,
             pinned: 0,
@@ -106,7 +86,7 @@ impl Queue {
 
     /// A new account. `label` is what its drops are reported under.
     pub fn open(&mut self, label: String, on_stall: OnStall) -> SourceId {
-        let account = Account { label, on_stall, live: true, queued: 0, dropped: Lost::default() };
+        let account = Account::new(label, on_stall);
         let free = self.accounts.iter().enumerate().position(|(at, _)| self.is_spent(SourceId(at)));
         match free.and_then(|at| self.accounts.get_mut(at).map(|slot| (at, slot))) {
             Some((at, slot)) => {
@@ -130,7 +110,10 @@ impl Queue {
     /// Nothing refers to the account any more.
     fn is_spent(&self, source: SourceId) -> bool {
         self.open != Some(source)
-            && self.accounts.get(source.0).is_some_and(|a| !a.live && a.queued == 0 && a.dropped.is_none())
+            && self
+                .accounts
+                .get(source.0)
+                .is_some_and(|a| !a.live && a.queued == 0 && a.dropped.lost().is_none())
     }
 
     /// Bytes that wait.
@@ -191,12 +174,10 @@ impl Queue {
                 self.room(source) > 0
             }
         };
-        if !fits && let Some(account) = self.accounts.get_mut(source.0) {
+        if !fits {
             let mut lost = Lost::default();
             batch.iter().for_each(|part| lost.add(part));
-            account.dropped.lines = account.dropped.lines.saturating_add(lost.lines);
-            account.dropped.bytes = account.dropped.bytes.saturating_add(lost.bytes);
-            self.ever_dropped = self.ever_dropped.saturating_add(lost.lines);
+            self.count_drop(source, lost);
         }
         fits
     }
@@ -303,15 +284,24 @@ impl Queue {
         }
     }
 
-    /// Something was dropped that was not reported yet.
-    pub fn has_drops(&self) -> bool {
-        self.accounts.iter().any(|account| !account.dropped.is_none())
+    fn count_drop(&mut self, source: SourceId, lost: Lost) {
+        self.ever_dropped = self.ever_dropped.saturating_add(lost.lines);
+        if let Some(account) = self.accounts.get_mut(source.0) {
+            account.dropped.merge(lost);
+        }
     }
 
-    /// What at most so many sources have dropped since it was last taken, with their labels.
-    pub fn take_drops(&mut self, most: usize) -> Vec<(String, Lost)> {
-        let dropping = self.accounts.iter_mut().filter(|account| !account.dropped.is_none()).take(most);
-        dropping.map(|account| (account.label.clone(), std::mem::take(&mut account.dropped))).collect()
+    /// When the next report about dropped lines is due; `None`: there is nothing to report.
+    pub fn report_due_at(&self) -> Option<Duration> {
+        self.accounts.iter().filter_map(|account| account.dropped.due_at()).min()
+    }
+
+    /// What at most so many sources have dropped since their last report, with their labels; of those only whose next
+    /// report is due at `now`, or at the `end` of all.
+    pub fn report_drops(&mut self, most: usize, now: Duration, end: bool) -> Vec<(String, Lost)> {
+        let due = |account: &&mut Account| account.dropped.due_at().is_some_and(|due| end || due <= now);
+        let dropping = self.accounts.iter_mut().filter(due).take(most);
+        dropping.map(|account| (account.label.clone(), account.dropped.report(now))).collect()
     }
 
     /// The end of the bytes that must stay: those being written, and the rest of a line that has begun to leave.
@@ -360,11 +350,7 @@ impl Queue {
         if drops_tail && self.open == Some(source) {
             self.open = None;
         }
-        self.ever_dropped = self.ever_dropped.saturating_add(lost.lines);
-        if let Some(account) = self.accounts.get_mut(source.0) {
-            account.dropped.lines = account.dropped.lines.saturating_add(lost.lines);
-            account.dropped.bytes = account.dropped.bytes.saturating_add(lost.bytes);
-        }
+        self.count_drop(source, lost);
     }
 }
 

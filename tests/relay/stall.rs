@@ -2,11 +2,17 @@
 
 use crate::support::{LIMITS, child, finished, info, joined, on_loop, reads, relays, until, writes};
 use php_init::config::plan::{LogFormat, LogLevel, OnStall};
+use php_init::logs::format::Stream;
+use php_init::logs::loss::REPORT_EVERY;
 use php_init::runtime::journal;
-use std::io::{Write as _, pipe};
+use php_init::runtime::output::Output;
+use php_init::sys::fd::set_nonblocking;
+use std::io::{Read as _, Write as _, pipe};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 
 fn numbered(name: &str, lines: usize) -> Vec<u8> {
     (0..lines).flat_map(|n| format!("{name} line {n} {}\n", "x".repeat(n % 90)).into_bytes()).collect()
@@ -112,6 +118,49 @@ fn drop_never_makes_the_child_wait_and_counts_to_the_line() {
     let wanted = String::from_utf8(numbered("queue", LINES)).unwrap();
     let mut wanted = wanted.lines();
     assert!(arrived.iter().all(|line| wanted.any(|wanted| wanted == *line)), "whole and in order");
+}
+
+#[test]
+fn drops_under_a_slow_reader_are_reported_every_few_seconds_and_the_rest_at_the_end() {
+    const ROUNDS: usize = 40;
+    const LINES: usize = 2000;
+    journal::install(LogLevel::Info, LogFormat::Plain);
+    let (mut log, container) = pipe().unwrap();
+    set_nonblocking(&log).unwrap();
+    let mut text = Vec::new();
+    let began = Instant::now();
+    on_loop(async {
+        let output = Output::over(container.as_fd(), container.as_fd(), LIMITS);
+        drop(container);
+        let attached = journal::attach(output.clone());
+        let source = output.source(Stream::Stdout, "queue".to_owned(), OnStall::Drop);
+        for _ in 0..ROUNDS {
+            // More than the pipe and the queue take, and then a reader that empties both.
+            for _ in 0..LINES {
+                source.submit([&[b'x'; 99], b"\n"]);
+            }
+            assert!(output.waiting() > 0);
+            until(|| {
+                let _ = log.read_to_end(&mut text);
+                output.waiting() == 0
+            })
+            .await;
+        }
+        let flushed = output.flush(Duration::from_secs(30)).await;
+        assert_eq!(flushed.lines, 0);
+        drop((source, attached));
+    });
+    let _ = log.read_to_end(&mut text);
+    let text = String::from_utf8(text).unwrap();
+    let reports: Vec<usize> = text
+        .lines()
+        .filter_map(|line| line.split_once(" queue: ")?.1.split_once(" lines (")?.0.parse().ok())
+        .collect();
+    let arrived = text.lines().filter(|line| line.starts_with("xxx")).count();
+    assert_eq!(arrived + reports.iter().sum::<usize>(), ROUNDS * LINES, "{reports:?}");
+    // The first at once, the last at the end, and between them one for each interval that has passed.
+    let passed = usize::try_from(began.elapsed().as_secs() / REPORT_EVERY.as_secs()).unwrap();
+    assert!((2..=2 + passed).contains(&reports.len()), "{reports:?}");
 }
 
 #[test]

@@ -5,9 +5,11 @@ use super::invariants::Invariant;
 use super::luck::Luck;
 use php_init::config::plan::OnStall;
 use php_init::logs::line::Framer;
-use php_init::logs::queue::{Lost, Queue, SourceId};
+use php_init::logs::loss::Lost;
+use php_init::logs::queue::{Queue, SourceId};
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::time::Duration;
 
 const CAP: usize = 600;
 const RESERVE: usize = 100;
@@ -145,10 +147,7 @@ impl Relay {
     }
 
     fn count_losses(&mut self) -> Result<(), Broken> {
-        if !self.queue.has_drops() {
-            return Ok(());
-        }
-        for (label, Lost { bytes, .. }) in self.queue.take_drops(usize::MAX) {
+        for (label, Lost { bytes, .. }) in self.queue.report_drops(usize::MAX, Duration::ZERO, true) {
             self.lost += bytes;
             if label == "blocks" {
                 return Err((Invariant::LinesCounted, format!("a source that blocks lost {bytes} bytes")));

@@ -14,7 +14,8 @@ mod writer;
 use crate::config::plan::OnStall;
 use crate::logs::format::Stream;
 use crate::logs::line::count_lines;
-use crate::logs::queue::{Lost, Queue, SourceId};
+use crate::logs::loss::Lost;
+use crate::logs::queue::{Queue, SourceId};
 use port::Port;
 pub(crate) use port::watch;
 use sink::Sink;
@@ -140,9 +141,9 @@ impl Output {
         };
         let all = async {
             both().await;
-            // What was dropped on the way is told now at the latest, and is to leave as well.
-            self.0.out.tell();
-            self.0.err.tell();
+            // What was dropped on the way is reported now at the latest, and that is to leave as well.
+            self.0.out.report(true);
+            self.0.err.report(true);
             both().await;
         };
         if tokio::time::timeout(within, all).await.is_ok() {

@@ -2,7 +2,8 @@
 
 use super::super::fault::caught;
 use super::port::Port;
-use crate::logs::queue::{Lost, OWN, Queue, SourceId};
+use crate::logs::loss::{Lost, Unreported};
+use crate::logs::queue::{OWN, Queue, SourceId};
 use crate::supervisor::words::counted;
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -14,12 +15,10 @@ use tokio::time::Instant;
 
 /// Largest chunk handed to the writer thread.
 const CHUNK: usize = 64 << 10;
-/// While a slow reader keeps the queue from emptying, drops are told this often.
-const TELL_EVERY: Duration = Duration::from_secs(10);
 /// A stall shorter than this that lost nothing is not worth a line.
 const WORTH_TELLING: Duration = Duration::from_secs(5);
 
-/// More bytes than a line takes that tells of drops.
+/// More bytes than a line takes that reports drops.
 const NOTICE: usize = 256;
 
 /// Pause between attempts where readiness cannot be trusted.
@@ -36,17 +35,20 @@ pub(super) struct Sink {
     room: Notify,
     /// The queue has become empty.
     drained: Notify,
-    /// What was thrown away because it could not be written, since it was last told.
-    lost: Cell<Lost>,
+    /// Where the times of reports count from.
+    epoch: Instant,
+    /// What was thrown away because it could not be written.
+    lost: RefCell<Unreported>,
     /// Lines of it since the start.
     ever_lost: Cell<u64>,
     /// The error that was last met and that no success has followed.
     failing: RefCell<Option<io::Error>>,
     failure_told: Cell<bool>,
     stalled_since: Cell<Option<Instant>>,
+    /// The longest stall since drops were last reported.
+    longest_stall: Cell<Duration>,
     /// A source had to wait for room in this stall.
     made_wait: Cell<bool>,
-    told_at: Cell<Option<Instant>>,
 }
 
 impl Sink {
@@ -59,13 +61,14 @@ impl Sink {
             wake: Notify::new(),
             room: Notify::new(),
             drained: Notify::new(),
-            lost: Cell::new(Lost::default()),
+            epoch: Instant::now(),
+            lost: RefCell::default(),
             ever_lost: Cell::new(0),
             failing: RefCell::new(None),
             failure_told: Cell::new(false),
             stalled_since: Cell::new(None),
+            longest_stall: Cell::default(),
             made_wait: Cell::new(false),
-            told_at: Cell::new(None),
         });
         let pumped = Rc::clone(&sink);
         tokio::task::spawn_local(async move {
@@ -130,9 +133,9 @@ impl Sink {
     async fn pump(self: Rc<Self>) {
         let mut in_vain: u32 = 0;
         loop {
-            self.tell();
+            self.report(false);
             if self.queue.borrow().is_empty() {
-                self.wake.notified().await;
+                self.woken_or_due().await;
                 continue;
             }
             match &self.port {
@@ -192,7 +195,7 @@ impl Sink {
             }
             chunk = returned;
             chunk.clear();
-            self.tell();
+            self.report(false);
         }
     }
 
@@ -220,11 +223,7 @@ impl Sink {
     }
 
     fn lose(&self, more: Lost) {
-        let lost = self.lost.get();
-        self.lost.set(Lost {
-            lines: lost.lines.saturating_add(more.lines),
-            bytes: lost.bytes.saturating_add(more.bytes),
-        });
+        self.lost.borrow_mut().merge(more);
         self.ever_lost.set(self.ever_lost.get().saturating_add(more.lines));
     }
 
@@ -247,53 +246,84 @@ impl Sink {
         }
     }
 
-    /// Tells init's log what happened. No borrow may be held: the line goes through this very sink.
-    pub(super) fn tell(&self) {
-        let failure = self.failing.borrow().as_ref().map(ToString::to_string);
-        if let Some(error) = failure {
-            if !self.failure_told.replace(true) {
-                tracing::warn!(
-                    "cannot write to {}: {error}; lines are discarded until it can be written",
-                    self.name
-                );
-            }
+    /// Waits while nothing is queued: for something to do, or for the moment that a report is due. No timer runs while
+    /// there is nothing to report.
+    async fn woken_or_due(&self) {
+        let due = self.report_due_at().and_then(|due| self.epoch.checked_add(due));
+        let Some(due) = due else { return self.wake.notified().await };
+        tokio::select! {
+            () = self.wake.notified() => {}
+            () = tokio::time::sleep_until(due) => {}
+        }
+    }
+
+    fn report_due_at(&self) -> Option<Duration> {
+        let failed = self.failing.borrow().is_some();
+        let lost = self.lost.borrow();
+        let of_port = match (failed, self.failure_told.get()) {
+            (true, true) => return None,
+            (true, false) | (false, true) => Some(lost.earliest()),
+            (false, false) => lost.due_at(),
+        };
+        [of_port, self.queue.borrow().report_due_at()].into_iter().flatten().min()
+    }
+
+    /// Reports to init's log what was lost, as often as [`crate::logs::loss`] allows; all of it at the `end`. No borrow may
+    /// be held: the line goes through this very sink.
+    pub(super) fn report(&self, end: bool) {
+        let now = self.epoch.elapsed();
+        if self.report_port(now, end) {
             return;
         }
-        if self.failure_told.replace(false) {
-            let lost = self.lost.take();
-            let lines = counted(lost.lines, "line was", "lines were");
-            tracing::warn!("{} can be written again; {lines} discarded", self.name);
-        }
         let empty = self.queue.borrow().is_empty();
-        let overdue = || self.told_at.get().is_none_or(|told| told.elapsed() >= TELL_EVERY);
-        let drops = match self.queue.borrow().has_drops() && (empty || overdue()) {
-            // No more than there is room to tell of: a line that is refused would take its numbers with it.
-            true => {
-                let mut queue = self.queue.borrow_mut();
-                let room = queue.room(OWN);
-                queue.take_drops((room / NOTICE).max(usize::from(empty)))
-            }
-            false => Vec::new(),
-        };
         let stalled = self.stalled_since.get().map(|since| since.elapsed()).unwrap_or_default();
-        let seconds = stalled.as_secs_f32();
+        let longest = self.longest_stall.get().max(stalled);
+        let drops = {
+            // No more than there is room to report: a line that is refused would take its numbers with it.
+            let mut queue = self.queue.borrow_mut();
+            let most = (queue.room(OWN) / NOTICE).max(usize::from(empty));
+            queue.report_drops(most, now, end)
+        };
+        let unreported = drops.is_empty() && self.queue.borrow().report_due_at().is_some();
+        self.longest_stall.set(if unreported { longest } else { Duration::ZERO });
         for (label, Lost { lines, bytes }) in &drops {
-            let name = self.name;
+            let (name, seconds) = (self.name, longest.as_secs_f32());
             tracing::warn!(
                 "{label}: {} ({bytes} bytes) dropped, {name} was not read for {seconds:.1}s",
                 counted(*lines, "line", "lines")
             );
-        }
-        if !drops.is_empty() {
-            self.told_at.set(Some(Instant::now()));
         }
         if empty
             && self.stalled_since.take().is_some()
             && self.made_wait.replace(false)
             && stalled >= WORTH_TELLING
         {
+            let seconds = stalled.as_secs_f32();
             tracing::warn!("{} was not read for {seconds:.1}s, services waited to write to it", self.name);
         }
+    }
+
+    /// Reports that the stream cannot be written, or can be again. True: it cannot be now, so nothing else can be reported.
+    fn report_port(&self, now: Duration, end: bool) -> bool {
+        let failure = self.failing.borrow().as_ref().map(ToString::to_string);
+        let due = end || self.lost.borrow().earliest() <= now;
+        if let Some(error) = failure {
+            if due && !self.failure_told.replace(true) {
+                tracing::warn!(
+                    "cannot write to {}: {error}; lines are discarded until it can be written",
+                    self.name
+                );
+            }
+            return true;
+        }
+        let discarded = self.failure_told.get() || !self.lost.borrow().lost().is_none();
+        if due && discarded {
+            self.failure_told.set(false);
+            let lost = self.lost.borrow_mut().report(now);
+            let lines = counted(lost.lines, "line was", "lines were");
+            tracing::warn!("{} can be written again; {lines} discarded", self.name);
+        }
+        false
     }
 
     /// A line of init's own. False also where there is no way: the journal has one of its own, and the line may say
@@ -304,7 +334,7 @@ impl Sink {
 
     /// What was thrown away because it could not be written and was not told yet.
     pub(super) fn lost(&self) -> Lost {
-        self.lost.get()
+        self.lost.borrow().lost()
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
