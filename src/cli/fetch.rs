@@ -1,13 +1,14 @@
 //! `init fetch`, hidden: the child that obtains one file for PID 1.
 //!
-//! A job on standard input, a report on standard output, the verdict as exit code. Standard error stays empty, so
+//! A job on standard input, a report on standard output, the verdict as exit code. The child is started with an empty
+//! environment; init's own comes in the job. Standard error stays empty, so
 //! that nothing a library prints (a panic's text may hold anything) reaches the container's log.
 
 use crate::exit;
 use crate::fetch::error::{FetchError, Kind};
 use crate::fetch::job::{Job, MAX_JOB, Report};
 use crate::fetch::run;
-use crate::fetch::vars::Vars;
+use crate::sys::init::adopt_environment;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,12 @@ use std::sync::{Arc, Mutex};
 /// Runs the job that `stdin` holds, writes the report to `stdout` and returns the exit code.
 pub fn run(stdin: impl Read, stdout: &mut dyn Write) -> u8 {
     let report = guarded(|| match read(stdin) {
-        Ok(job) => run::run(&job, &Vars::from_env()),
+        // The SDK finds profiles, proxies and certificate authorities by the process's environment alone.
+        Ok(job) if adopt_environment(job.vars.iter()) => run::run(&job),
+        Ok(_) => Report::failed(&FetchError::new(
+            Kind::Internal,
+            "cannot set the environment of the fetch child: it has a second thread, or there is no /proc",
+        )),
         Err(error) => Report::failed(&error),
     });
     let written = report.to_line().map_err(std::io::Error::from).and_then(|line| {

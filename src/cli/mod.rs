@@ -30,6 +30,8 @@ use std::process::ExitCode;
 
 /// Runs the command line of this process and returns its exit code.
 pub fn main() -> ExitCode {
+    // First of all: from the exec until here other processes of this user can read the environment.
+    crate::sys::init::keep_secrets();
     let mut args = std::env::args_os();
     let _program = args.next();
     let args: Vec<OsString> = args.collect();
@@ -56,10 +58,7 @@ fn dispatch(args: Vec<OsString>) -> u8 {
         "check" => check::run(rest, &env, &mut out, &mut err),
         "cron" => cron::run(rest, &mut out, &mut err, jiff::Timestamp::now()),
         "doctor" => doctor::run(rest, &env, &mut out, &mut err),
-        "fetch" => {
-            crate::sys::init::keep_secrets();
-            fetch::run(io::stdin().lock(), &mut out)
-        }
+        "fetch" => fetch::run(io::stdin().lock(), &mut out),
         "import" => import::run(rest, &env, &mut out, &mut err),
         "completions" => completions::run(rest, &env, &mut out, &mut err),
         "help" if wants_help => help::topic(None, &mut out, &mut err),

@@ -81,6 +81,7 @@ mod tests {
             region: None,
             path_style: None,
             known: None,
+            vars: Default::default(),
         }
     }
 

@@ -1,16 +1,20 @@
-//! The two messages between PID 1 and its fetch child. No secret is ever in either.
+//! The two messages between PID 1 and its fetch child. The job holds init's own secrets, the report none.
 //!
 //! The job goes to the child's standard input as one JSON object, the report comes back on its standard output as one
 //! line of JSON. Both sides are the same binary, so there is no version to agree on.
+//!
+//! The secrets are in the job because an environment can be read by every process of the same user, at
+//! /proc/PID/environ, from the exec until the child has made itself undumpable.
 
 use super::error::{FetchError, Kind};
+use super::vars::Vars;
 use crate::config::plan::{DecryptPlan, FileFormat, FilePlan};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Longest job that a child reads, in bytes.
-pub const MAX_JOB: u64 = 256 * 1024;
+/// Longest job that a child reads, in bytes. An environment is at most 6 MiB, execve(2).
+pub const MAX_JOB: u64 = 16 * 1024 * 1024;
 /// Longest report that a parent needs to read, in bytes.
 pub const MAX_REPORT: u64 = 64 * 1024;
 /// Most warnings that a report carries; the last one tells how many were left out.
@@ -41,7 +45,7 @@ pub struct Job {
     /// both is warned of.
     #[serde(default)]
     pub env_keys: Vec<String>,
-    /// Those of them that the plan sets: their values are not the ones that the child finds in its own environment.
+    /// Those of them that the plan sets: their values are not the ones in [`Job::vars`].
     #[serde(default)]
     pub planned_keys: Vec<String>,
     #[serde(default)]
@@ -52,6 +56,9 @@ pub struct Job {
     /// What the application has now: nothing is placed when the source still has the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<Known>,
+    /// The environment of init: credentials, decryption keys, proxies, certificate authorities. The child's own is empty.
+    #[serde(default)]
+    pub vars: Vars,
 }
 
 /// A file that was placed earlier.
@@ -74,7 +81,7 @@ pub enum Format {
 
 impl Job {
     /// The job for `plan`, with its owner looked up and its deadline decided by the caller, who may add
-    /// [`Job::env_keys`] and [`Job::planned_keys`].
+    /// [`Job::env_keys`], [`Job::planned_keys`] and [`Job::vars`].
     pub fn new(plan: &FilePlan, uid: Option<u32>, gid: Option<u32>, timeout: Duration) -> Self {
         Self {
             source: plan.source.clone(),
@@ -98,6 +105,7 @@ impl Job {
             region: plan.region.clone(),
             path_style: plan.path_style,
             known: None,
+            vars: Vars::default(),
         }
     }
 

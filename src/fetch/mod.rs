@@ -1,6 +1,6 @@
 //! Sources, validation and atomic placing of files; run as a short-lived child.
 //!
-//! PID 1 re-executes itself as `init fetch`, hands over one [`job::Job`] as JSON on standard input and reads one
+//! PID 1 re-executes itself as `init fetch` with an empty environment, hands over one [`job::Job`] as JSON on standard input and reads one
 //! [`job::Report`] as a line of JSON from standard output; the exit code is the verdict. All that could hang, leak or
 //! panic (the AWS SDK, TLS, name resolution) lives and dies in that child.
 //!
@@ -13,7 +13,7 @@
 //! | [`mod@file`] | a source on disk |
 //! | [`check`] | is what came a valid file of its format |
 //! | [`place`] | atomically into its place, or not at all |
-//! | [`secret`], [`vars`] | content and words that must not get out; the environment |
+//! | [`secret`], [`vars`] | content and words that must not get out; the environment of init |
 //! | `s3` | a source in S3; the only user of the AWS crates (feature `s3`) |
 //!
 //! It is not a general downloader: one object, held in memory up to a cap, because a file is validated whole before a

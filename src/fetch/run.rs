@@ -28,10 +28,10 @@ pub struct Trace {
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Does `job` and tells how it went. Blocks until then; the caller ends the process if it takes too long.
-pub fn run(job: &Job, vars: &Vars) -> Report {
+pub fn run(job: &Job) -> Report {
     let start = Instant::now();
     let mut trace = Trace::default();
-    let mut report = match attempt(job, vars, start, &mut trace) {
+    let mut report = match attempt(job, start, &mut trace) {
         Ok(report) => report,
         Err(error) => Report::failed(&error),
     };
@@ -44,7 +44,8 @@ pub fn run(job: &Job, vars: &Vars) -> Report {
     report
 }
 
-fn attempt(job: &Job, vars: &Vars, start: Instant, trace: &mut Trace) -> Result<Report, FetchError> {
+fn attempt(job: &Job, start: Instant, trace: &mut Trace) -> Result<Report, FetchError> {
+    let vars = &job.vars;
     let source = Source::parse(&job.source)?;
     let deadline = start + job.timeout().max(SHORTEST);
     let known = job.known.as_ref().and_then(|known| file::read(&known.path, job.max_size).ok());

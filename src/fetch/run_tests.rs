@@ -22,6 +22,7 @@ fn job(dir: &Path, source: &str) -> Job {
         region: None,
         path_style: None,
         known: None,
+        vars: Default::default(),
     }
 }
 
@@ -30,13 +31,13 @@ fn a_file_is_placed_and_told() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("from"), b"content").unwrap();
     let job = job(dir.path(), dir.path().join("from").to_str().unwrap());
-    let report = run(&job, &Vars::default());
+    let report = run(&job);
     assert_eq!(
         (report.outcome, report.code, report.changed, report.size),
         (Outcome::Placed, 0, true, Some(7))
     );
     assert_eq!(std::fs::read(&job.path).unwrap(), b"content");
-    assert!(!run(&job, &Vars::default()).changed);
+    assert!(!run(&job).changed);
 }
 
 #[test]
@@ -47,17 +48,17 @@ fn what_the_application_has_already_is_checked_and_not_placed() {
     let mut job = job(dir.path(), from.to_str().unwrap());
     job.format = Format::Dotenv;
     job.known = Some(super::super::job::Known { path: known.clone(), etag: None });
-    assert_eq!(run(&job, &Vars::default()).outcome, Outcome::Placed, "there is none yet");
+    assert_eq!(run(&job).outcome, Outcome::Placed, "there is none yet");
     std::fs::remove_file(&job.path).unwrap();
     std::fs::write(&known, b"A=1\n").unwrap();
-    let report = run(&job, &Vars::default());
+    let report = run(&job);
     assert_eq!((report.outcome, report.code, report.changed), (Outcome::Unchanged, exit::OK, false));
     assert!(!job.path.exists());
     job.require_keys = vec!["B".into()];
-    assert_eq!(run(&job, &Vars::default()).outcome, Outcome::Failed);
+    assert_eq!(run(&job).outcome, Outcome::Failed);
     job.require_keys.clear();
     std::fs::write(&from, b"A=2\n").unwrap();
-    let report = run(&job, &Vars::default());
+    let report = run(&job);
     assert_eq!((report.outcome, report.changed), (Outcome::Placed, true));
     assert_eq!(std::fs::read(&known).unwrap(), b"A=1\n", "which is the caller's to replace");
 }
@@ -66,14 +67,14 @@ fn what_the_application_has_already_is_checked_and_not_placed() {
 fn a_missing_source_is_fatal_unless_optional() {
     let dir = tempfile::tempdir().unwrap();
     let mut job = job(dir.path(), "/nonexistent/x");
-    let report = run(&job, &Vars::default());
+    let report = run(&job);
     assert_eq!((report.outcome, report.code), (Outcome::Failed, exit::NO_INPUT));
     job.required = false;
-    let report = run(&job, &Vars::default());
+    let report = run(&job);
     assert_eq!((report.outcome, report.code), (Outcome::Absent, exit::OK));
     assert!(report.message.contains("No such file") && report.warnings.is_empty(), "{report:?}");
     std::fs::write(&job.path, b"old").unwrap();
-    let report = run(&job, &Vars::default());
+    let report = run(&job);
     assert!(report.warnings[0].contains("stays in its place"), "{report:?}");
     assert_eq!(std::fs::read(&job.path).unwrap(), b"old");
 }
@@ -81,6 +82,6 @@ fn a_missing_source_is_fatal_unless_optional() {
 #[test]
 fn a_bad_source_is_a_bad_configuration() {
     let dir = tempfile::tempdir().unwrap();
-    let report = run(&job(dir.path(), "https://example.com/.env"), &Vars::default());
+    let report = run(&job(dir.path(), "https://example.com/.env"));
     assert_eq!((report.outcome, report.code, report.attempts), (Outcome::Failed, exit::CONFIG, 0));
 }

@@ -1,12 +1,20 @@
-//! The environment, read once, so that what decides on it can be tested.
+//! The environment that init was started with, as the fetch child gets it: in its job.
 //!
-//! It holds secrets, so it has no `Debug`.
+//! It holds secrets, so its `Debug` shows no value.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Variables that are set to something; blank ones count as unset, as every AWS tool takes them.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vars(BTreeMap<String, String>);
+
+impl fmt::Debug for Vars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Vars {
     /// The process's own environment. What is not UTF-8 is left out: no variable that is looked at here may hold it.
@@ -14,6 +22,11 @@ impl Vars {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect()
+    }
+
+    /// All variables with their values as they are.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The value without surrounding white space (a line feed at the end of an injected secret is a common accident).
@@ -57,6 +70,12 @@ impl Vars {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn debug_shows_names_and_no_value() {
+        let shown = format!("{:?}", Vars::of(&[("AWS_SECRET_ACCESS_KEY", "S3CR3T")]));
+        assert!(shown.contains("AWS_SECRET_ACCESS_KEY") && !shown.contains("S3CR3T"), "{shown}");
+    }
 
     #[test]
     fn blank_is_unset_and_white_space_is_cut() {

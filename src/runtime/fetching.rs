@@ -1,7 +1,11 @@
 //! Runs the fetch child for one file of the plan and reads how it went. Who waits for it meanwhile is the caller's.
 //!
-//! The child is this same binary. Its job goes in on stdin, its report comes back on a pipe, its exit code is the
+//! The child is this same binary. Its job goes in on stdin, its report comes back on stdout, its exit code is the
 //! verdict; PID 1 never touches the SDK, TLS or what was fetched.
+//!
+//! The child's environment is empty: init's secrets are in the job. Both ways are one socket, since a process of the same
+//! user may open the descriptors of a child that has just executed its program, at /proc/PID/fd: a pipe can be opened a
+//! second time there and read empty, a socket cannot (ENXIO).
 
 use super::children::{Gone, Who};
 use super::failure::Failure;
@@ -11,15 +15,19 @@ use super::{boot, clock};
 use crate::config::plan::{FilePlan, LogFormat, OnStall, Signal};
 use crate::exit;
 use crate::fetch::job::{Job, Known, MAX_REPORT, Outcome, Report};
+use crate::fetch::secret::Content;
+use crate::fetch::vars::Vars;
 use crate::logs::format::{Label, Stream};
 use crate::supervisor::Mono;
 use crate::supervisor::words::Words;
 use crate::sys::spawn::{Command, Output, Stdin};
-use crate::sys::{Pid, fd};
-use std::fs::File;
-use std::io::{Read, Write};
+use crate::sys::{Pid, fd, words};
+use std::io::{self, Read as _};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
 
 /// What the child may take over its own deadline before it is killed: it keeps the deadline itself.
 const SLACK: Duration = Duration::from_secs(2);
@@ -30,7 +38,7 @@ pub struct Fetching {
     /// What it may take.
     pub limit: Duration,
     file: FilePlan,
-    report: OwnedFd,
+    report: UnixStream,
     began: Mono,
 }
 
@@ -59,6 +67,7 @@ impl Fetching {
         // Laravel lets the environment win over .env: a key in both is worth a warning.
         job.env_keys = shell.environment.names().collect();
         job.planned_keys = shell.environment.planned().to_vec();
+        job.vars = Vars::from_env();
         let (pid, report) = start(shell, &job).map_err(|error| {
             Failure::new(exit::OS, format!("cannot fetch {path}: cannot start the fetch child: {error}"))
         })?;
@@ -91,25 +100,19 @@ impl Fetching {
     }
 }
 
-fn start(shell: &mut Shell, job: &Job) -> Result<(Pid, OwnedFd), String> {
+fn start(shell: &mut Shell, job: &Job) -> Result<(Pid, UnixStream), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let program = std::env::current_exe().map_err(|error| text(&error))?;
-    let job = serde_json::to_vec(job).map_err(|error| text(&error))?;
-    let input = fd::pipe_cloexec().map_err(|error| text(&error))?;
-    let report = fd::pipe_cloexec().map_err(|error| text(&error))?;
+    let job = serde_json::to_vec(job).map(Content::new).map_err(|error| text(&error))?;
+    let (own, child) = UnixStream::pair().map_err(|error| text(&error))?;
+    let output = child.try_clone().map_err(|error| text(&error))?;
     let errors = fd::pipe_cloexec().map_err(|error| text(&error))?;
-    // The whole job fits in the pipe, so this returns before anyone reads. A job that does not fit would block PID 1.
-    fd::enlarge_pipe(&input.write, i32::try_from(job.len()).unwrap_or(i32::MAX))
-        .map_err(|error| text(&error))?;
-    fd::set_nonblocking(&input.write).map_err(|error| text(&error))?;
-    File::from(input.write).write_all(&job).map_err(|error| text(&error))?;
-    // A report is smaller than a pipe, so the child never waits for its reader.
-    fd::set_nonblocking(&report.read).map_err(|error| text(&error))?;
+    own.set_nonblocking(true).map_err(|error| text(&error))?;
+    let input = own.try_clone().map_err(|error| text(&error))?;
     let command = Command {
-        // All of init's own: credentials, proxies, certificates are for exactly this child.
-        env: std::env::vars_os().collect(),
-        stdin: Stdin::Fd(input.read),
-        stdout: Output::Fd(report.write),
+        stdin: Stdin::Fd(OwnedFd::from(child)),
+        // A report is smaller than the socket's buffer, so the child never waits for its reader.
+        stdout: Output::Fd(OwnedFd::from(output)),
         stderr: Output::Fd(errors.write),
         umask: Some(0o077),
         // It must not outlive a killed init.
@@ -129,13 +132,26 @@ fn start(shell: &mut Shell, job: &Job) -> Result<(Pid, OwnedFd), String> {
         Ok(relay) => shell.children.attach(pid, vec![relay]),
         Err(error) => tracing::warn!("{error}"),
     }
-    Ok((pid, report.read))
+    // A job may be larger than the socket's buffer: PID 1 does not wait until it is read.
+    tokio::task::spawn_local(async move {
+        if let Err(error) = send(input, &job).await {
+            // The child has ended, and its report or its end says why.
+            tracing::debug!("cannot send its job to the fetch child: {}", words(&error));
+        }
+    });
+    Ok((pid, own))
 }
 
-fn read_report(from: OwnedFd) -> Option<Report> {
+async fn send(to: UnixStream, job: &Content) -> io::Result<()> {
+    let mut to = tokio::net::UnixStream::from_std(to)?;
+    to.write_all(job.as_slice()).await?;
+    to.into_std()?.shutdown(Shutdown::Write)
+}
+
+fn read_report(from: UnixStream) -> Option<Report> {
     let mut line = Vec::new();
-    // WouldBlock after the line means that a process the child started holds the pipe; what came is the report.
-    let _ = File::from(from).take(MAX_REPORT).read_to_end(&mut line);
+    // WouldBlock after the line means that a process the child started holds the socket; what came is the report.
+    let _ = from.take(MAX_REPORT).read_to_end(&mut line);
     Report::from_line(&line).ok()
 }
 

@@ -4,7 +4,7 @@
 //! (Rust has opened /dev/null in place of closed ones by now); and SIGPIPE, which Rust ignores from the
 //! start: a write to a closed pipe must be an error for init, and every child gets the default back
 //! ([`super::spawn`]).
-#![expect(unsafe_code, reason = "signal(2)")]
+#![expect(unsafe_code, reason = "signal(2), setenv(3)")]
 
 use super::{Pid, errno_words, fd};
 use nix::sys::prctl;
@@ -76,11 +76,34 @@ pub fn become_init(close_inherited: bool) -> Became {
     became
 }
 
-/// For the child that fetches: its memory and environment hold what no other process of its user is to read. Exec has
-/// made it dumpable again. A refusal takes nothing from it but this.
+/// For every command, first of all: memory and environment hold what no other process of the same user is to read, and
+/// exec has made the process dumpable, unless it may not read its own program (fs/exec.c, `would_dump`): hence the
+/// mode 0711 of the distributed binary. A refusal takes nothing from the command but this; [`become_init`] warns of it.
 pub fn keep_secrets() {
-    let _ = forbid_core();
     let _ = prctl::set_dumpable(false);
+    let _ = forbid_core();
+}
+
+/// Sets variables of this process, for libraries that look nowhere else, such as the AWS SDK for profiles. Unlike the
+/// environment of an exec these are not in /proc/PID/environ. Does nothing and returns `false` once there is a second
+/// thread, since libc gives no lock to those that read the environment.
+pub fn adopt_environment<'a>(vars: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
+    // Nobody else can start a thread between the look and the change: this is the only one.
+    let alone = std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1);
+    let settable =
+        |name: &str, value: &str| !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
+    for (name, value) in vars.filter(|(name, value)| alone && settable(name, value)) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the fetch child has no other way to tell its libraries"
+        )]
+        // SAFETY: there is no other thread that could read or write the environment meanwhile. The name and the value are
+        // ones that setenv(3) takes.
+        unsafe {
+            std::env::set_var(name, value);
+        }
+    }
+    alone
 }
 
 fn forbid_core() -> nix::Result<()> {

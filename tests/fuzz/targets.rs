@@ -203,6 +203,7 @@ pub fn decrypt_container(bytes: &[u8]) {
         planned_keys: Vec::new(),
         decrypt: Some(DecryptPlan { format, cipher, secret, base64: choice % 2 == 1 }),
         known: None,
+        vars: Default::default(),
         endpoint: None,
         region: None,
         path_style: None,

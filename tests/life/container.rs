@@ -7,7 +7,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -44,6 +44,7 @@ pub enum Output {
 pub struct Container {
     directory: TempDir,
     place: Place,
+    program: PathBuf,
     wrapper: Vec<String>,
     arguments: Vec<String>,
     env: Vec<(String, String)>,
@@ -63,6 +64,7 @@ impl Container {
         let container = Self {
             directory,
             place: Place::Pid1,
+            program: init(),
             wrapper: Vec::new(),
             arguments: Vec::new(),
             env: Vec::new(),
@@ -96,6 +98,15 @@ impl Container {
         self
     }
 
+    /// A copy of `init` in the directory that belongs to root and has this mode.
+    #[must_use]
+    pub fn binary(mut self, mode: u32) -> Self {
+        self.program = self.file("init");
+        fs::copy(init(), &self.program).unwrap();
+        fs::set_permissions(&self.program, fs::Permissions::from_mode(mode)).unwrap();
+        self
+    }
+
     #[must_use]
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments = arguments.iter().map(ToString::to_string).collect();
@@ -112,6 +123,11 @@ impl Container {
     pub fn output(mut self, output: Output) -> Self {
         self.output = output;
         self
+    }
+
+    /// The program that is started as init.
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// What `@DIR` is.
@@ -150,7 +166,7 @@ impl Container {
         };
         words.extend(self.wrapper.iter().cloned());
         words.extend([
-            init().to_str().unwrap().into(),
+            self.program.to_str().unwrap().into(),
             "--config".into(),
             format!("{}/init.toml", self.dir()),
         ]);

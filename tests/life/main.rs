@@ -13,6 +13,7 @@
 //! | `output` | lines, pipes, stalls, closed and odd streams |
 //! | `tls` | the preset "nginx" with a real nginx |
 //! | `control`, `client`, `abuse` | the control socket: phases, verbs, and clients that mean no good |
+//! | `secrets` | what another process of init's user can read of init's commands and children |
 //! | `operate` | the commands as they are typed: codes, words, health in each phase |
 //! | `probes`, `notify` | readiness and liveness: every kind of probe against the real thing |
 //! | `idle`, `user` | no wake-ups; any uid, and no directory to write |
@@ -50,6 +51,7 @@ mod reasons;
 mod reload;
 mod reload_web;
 mod runs;
+mod secrets;
 mod stop;
 mod tls;
 mod user;

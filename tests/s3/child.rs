@@ -1,7 +1,8 @@
-//! The real binary, run as PID 1 runs it: a job on standard input, nothing but what a test gives it in its environment.
+//! The real binary, run as PID 1 runs it: a job on standard input, with what a test gives it as init's environment.
 
 use crate::server::{KEY, SECRET, s3};
 use php_init::fetch::job::Format;
+use php_init::fetch::vars::Vars;
 use php_init::fetch::{Job, Outcome, Report};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ pub fn dotenv() -> String {
     format!("APP_NAME=Shop\nAPP_KEY={APP_KEY}\nDB_PASSWORD=\"{PASSWORD}\"\n")
 }
 
-/// A bucket, a target directory and an environment.
+/// A bucket, a target directory, and the environment of the init that starts the child.
 pub struct Bed {
     pub root: TempDir,
     pub target: TempDir,
@@ -58,6 +59,7 @@ impl Bed {
             region: None,
             path_style: None,
             known: None,
+            vars: Vars::default(),
         };
         let bed = Self { root, target, s3, env: Vec::new(), job };
         bed.put("app/.env", dotenv().as_bytes());
@@ -106,8 +108,14 @@ impl Bed {
 
     pub fn run(&self) -> Run {
         let mut child = Command::new(env!("CARGO_BIN_EXE_init"));
-        child.arg("fetch").env_clear().envs(self.env.iter().cloned());
-        run(child, &serde_json::to_vec(&self.job).unwrap(), self.job.timeout() + Duration::from_secs(5))
+        child.arg("fetch").env_clear();
+        run(child, &self.message(), self.job.timeout() + Duration::from_secs(5))
+    }
+
+    /// The job as PID 1 sends it.
+    pub fn message(&self) -> Vec<u8> {
+        let job = Job { vars: self.env.iter().cloned().collect(), ..self.job.clone() };
+        serde_json::to_vec(&job).unwrap()
     }
 
     /// Runs, and checks that it failed with `code`, left nothing behind and said how it starts.

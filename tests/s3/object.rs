@@ -199,8 +199,8 @@ fn on_tmpfs(bed: &Bed, options: &str) -> Run {
         "mount -t tmpfs -o {options} none {target} || exit 98; \"$0\" fetch; code=$?; [ -z \"$(ls -A {target})\" ] || exit 99; exit $code"
     );
     let mut command = unshare(&["--mount"]);
-    command.args(["sh", "-c", &script, env!("CARGO_BIN_EXE_init")]).envs(bed.env.iter().cloned());
-    run(command, &serde_json::to_vec(&bed.job).unwrap(), Duration::from_secs(20))
+    command.args(["sh", "-c", &script, env!("CARGO_BIN_EXE_init")]);
+    run(command, &bed.message(), Duration::from_secs(20))
 }
 
 #[test]

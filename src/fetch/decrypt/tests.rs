@@ -23,6 +23,7 @@ fn job(plan: DecryptPlan) -> Job {
         region: None,
         path_style: None,
         known: None,
+        vars: Default::default(),
     }
 }
 

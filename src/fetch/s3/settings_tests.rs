@@ -24,6 +24,7 @@ fn job() -> Job {
         region: None,
         path_style: None,
         known: None,
+        vars: Default::default(),
     }
 }
 
