@@ -3,7 +3,6 @@
 //! Spawn and reap happen on the same thread, so a pid is in the table before it can be reaped. A pid that is not in
 //! the table is an orphan that the kernel gave to init: it is reaped and counted.
 
-mod launching;
 mod storm;
 
 use super::clock;
@@ -15,7 +14,6 @@ use crate::sys::proc::{self, Process};
 use crate::sys::reap::{Reaped, Reaper, WaitStatus};
 use crate::sys::spawn::{Command, Context, SpawnError};
 use crate::sys::{Pid, group, words};
-use launching::Launching;
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -85,7 +83,6 @@ pub struct Children {
     oom: OnceCell<Option<(OomCounter, u64)>>,
     orphans_reaped: u64,
     more: bool,
-    launching: Launching,
     storm: Storm,
 }
 
@@ -101,7 +98,6 @@ impl Children {
             oom: OnceCell::new(),
             orphans_reaped: 0,
             more: false,
-            launching: Launching::default(),
             storm: Storm::default(),
         })
     }
@@ -112,9 +108,6 @@ impl Children {
     /// The program is not there or the system refused the fork.
     pub fn spawn(&mut self, who: Who, command: &Command) -> Result<Pid, SpawnError> {
         let pid = command.spawn(self.reaper.launcher())?;
-        self.launching.began();
-        // What it starts inherits its score, and it may be starting already.
-        self.launching.executed(&self.reaper.launcher().collect(|_| false));
         let child = Child {
             who,
             started: clock::now(),
@@ -143,7 +136,6 @@ impl Children {
     pub fn reap(&mut self) -> Vec<Gone> {
         let batch = self.reaper.reap();
         self.more = batch.more;
-        self.launching.executed(&batch.executed);
         // The kernel's own victims are killed, and whoever fails for the sake of one is ours.
         let telling = |end: &Reaped| {
             self.live.contains_key(&end.pid) || end.status == WaitStatus::Signal(Signal::KILL.number())
@@ -153,6 +145,11 @@ impl Children {
         let ours: Vec<Gone> = batch.reaped.into_iter().filter_map(|end| self.take(end, oom)).collect();
         self.storm.looked(self.orphans_reaped.saturating_sub(before), !ours.is_empty(), clock::now());
         ours
+    }
+
+    /// Returns when it is time to reap without a signal. Safe to cancel.
+    pub async fn due(&self) {
+        clock::until(self.storm.next()).await;
     }
 
     /// The last batch was full: other events first, then the rest.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`allocator`] | the static binary's allocator |
 //! | [`users`] | `/etc/passwd` and `/etc/group` without NSS: who a child runs as |
-//! | [`spawn`] | everything prepared, then clone and exec; failures of the child come back through one pipe |
+//! | [`spawn`] | everything prepared, then fork and exec; failures of the child come back through one pipe |
 //! | [`reap`] | the one reaper, which joins each exit with the fault its child reported |
 //! | [`group`] | signals to one process or one process group, and never to all |
 //! | [`mask`] | which signals wait until they are wanted |
@@ -18,7 +18,7 @@
 //! | [`local`] | the client's end of a unix socket, under a time limit |
 //! | [`capabilities`] | which of root's powers init lacks |
 //! | [`cgroup`] | the kernel's count of out-of-memory kills |
-//! | [`oom`] | whom the kernel ends first for want of memory |
+//! | [`oom`] | the OOM score of children |
 //! | [`files`] | probing, making and placing files as another user, safely |
 //! | [`socket`] | where the control socket is: long paths, its mode, who hung up
 //! | [`clock`] | monotonic and wall time, and an alarm that notices a stepped clock |
@@ -27,8 +27,7 @@
 //! waits, retries or logs. Every call returns at once, except for reads and writes of files.
 //!
 //! Two rules keep it sound. Every descriptor that is opened is `CLOEXEC`, so no child gets one by accident.
-//! And the code between clone and exec ([`spawn`]'s `child`) makes nothing but system calls: it runs in the
-//! parent's memory.
+//! And the code between fork and exec ([`spawn`]'s `child`) makes async-signal-safe calls only.
 
 pub mod allocator;
 pub mod capabilities;
@@ -43,7 +42,7 @@ pub mod local;
 pub mod mask;
 pub mod memory;
 pub mod notify;
-pub mod oom;
+mod oom;
 pub mod proc;
 pub mod reap;
 pub mod socket;

@@ -55,8 +55,6 @@ pub struct Reaped {
 #[must_use]
 pub struct Batch {
     pub reaped: Vec<Reaped>,
-    /// Children that live, and have become their program since the last look.
-    pub executed: Vec<Pid>,
     /// The batch is full and there may be more: call again, after other events had their turn.
     pub more: bool,
 }
@@ -96,7 +94,6 @@ impl Reaper {
             }
         }
         batch.more = batch.reaped.len() >= Self::BATCH;
-        batch.executed = self.launcher.collect(|pid| batch.reaped.iter().any(|gone| gone.pid == pid));
         // After the waits: a child writes its record before it exits, so it is in the pipe now.
         self.pending.extend(self.launcher.drain_faults());
         if !self.pending.is_empty() {

@@ -19,5 +19,6 @@ mod inherit;
 mod init;
 mod namespace;
 mod orphans;
+mod secrets;
 mod support;
 mod terminal;

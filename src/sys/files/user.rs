@@ -4,10 +4,14 @@
 //! the right to come back, cannot be signalled by the user meanwhile, and other threads keep theirs. A fork
 //! would do as well, at 20 times the price. The groups are changed by the bare call: libc's would tell all
 //! threads.
+//!
+//! A change of the file-system identity sets the process's dumpable flag to fs.suid_dumpable (kernel/cred.c, commit_creds),
+//! so each change clears it again: nobody may trace init or dump its memory.
 #![expect(unsafe_code, reason = "setfsuid(2), setfsgid(2) and setgroups(2) of one thread")]
 
 use crate::sys::check;
 use crate::sys::users::Identity;
+use nix::sys::prctl::set_dumpable;
 use std::io;
 use std::marker::PhantomData;
 
@@ -84,18 +88,22 @@ fn set_groups(groups: &[libc::gid_t]) -> io::Result<()> {
 /// none.
 fn set_fs_uid(uid: libc::uid_t) -> bool {
     // SAFETY: numbers; setfsuid(2) is of the calling thread.
-    unsafe {
+    let result = unsafe {
         libc::syscall(libc::SYS_setfsuid, uid);
-        libc::syscall(libc::SYS_setfsuid, u32::MAX) == libc::c_long::from(uid)
-    }
+        libc::syscall(libc::SYS_setfsuid, u32::MAX)
+    };
+    let _ = set_dumpable(false);
+    result == libc::c_long::from(uid)
 }
 
 fn set_fs_gid(gid: libc::gid_t) -> bool {
     // SAFETY: numbers; setfsgid(2) is of the calling thread.
-    unsafe {
+    let result = unsafe {
         libc::syscall(libc::SYS_setfsgid, gid);
-        libc::syscall(libc::SYS_setfsgid, u32::MAX) == libc::c_long::from(gid)
-    }
+        libc::syscall(libc::SYS_setfsgid, u32::MAX)
+    };
+    let _ = set_dumpable(false);
+    result == libc::c_long::from(gid)
 }
 
 #[cfg(test)]

@@ -1,106 +1,116 @@
-//! What runs between clone and exec.
+//! The child between fork and exec.
 //!
-//! The child runs in init's own memory, on a stack of its own, while init goes on: so this file makes nothing but bare
-//! system calls ([`super::call`]), never allocates, never panics, takes no lock, and reads only what was [`Prepared`].
-//! Whatever libc keeps for a thread (errno above all) is init's here.
+//! init may have a second thread, and fork(2) copies only the one that called it: a lock that the other thread held
+//! stays locked in the child for ever. So the child makes async-signal-safe calls only (signal-safety(7)): it does not allocate,
+//! takes no lock, does not panic and reads nothing but [`Prepared`].
+//!
+//! Until its exec the child has a copy of init's memory, and of the secrets in it. It stays non-dumpable (prctl(2)), so that
+//! other processes of its new user can neither trace it nor read /proc/PID/mem.
 //!
 //! The order matters:
-//! 1. where the kernel is to tell that this memory is no longer used;
-//! 2. session or group, and the terminal while SIGTTOU is still blocked;
-//! 3. dispositions and mask: a child of a shell's `&` has INT and QUIT ignored, and every Rust program has
+//! 1. session or group, and the terminal while SIGTTOU is still blocked;
+//! 2. dispositions and mask: a child of a shell's `&` has INT and QUIT ignored, and every Rust program has
 //!    PIPE ignored; PHP's workers would never end on QUIT;
-//! 4. descriptors: all closed on exec, then those that the child gets (dup3 clears the mark);
+//! 3. the OOM score, which needs the rights of the owner of init's /proc files;
+//! 4. descriptors: all closed on exec, then those that the child gets (dup2 clears the flag);
 //! 5. umask and limits, which may need root; then groups, group and user, in this order, as each needs the
 //!    next's rights;
 //! 6. the death signal, which setuid(2) would clear;
 //! 7. the directory, with the user's own rights: root may not enter it (NFS), and must not enter what the
 //!    user may not.
-#![expect(unsafe_code, reason = "system calls between clone and exec")]
+#![expect(unsafe_code, reason = "fork(2), execve(2) and calls without a safe wrapper")]
 
 use super::Session;
-use super::call::{Answer, call};
 use super::fault::{Stage, code, record};
 use super::prepare::{Ids, Prepared};
+use crate::sys::Pid;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{self, ForkResult};
+use std::ffi::CStr;
 use std::ptr;
-use std::sync::atomic::AtomicU32;
 
 /// The kernel's `struct sigaction`, all zero: SIG_DFL, no flags, no mask. Larger than any 64-bit
 /// architecture's.
 static DEFAULT_ACTION: [u64; 8] = [0; 8];
 /// Size of the kernel's signal mask, not of libc's.
 const MASK_SIZE: usize = 8;
-const LAST_SIGNAL: usize = 64;
+const LAST_SIGNAL: libc::c_int = 64;
 
-/// Becomes the program, or reports why not and exits. `shares`: set to zero by the kernel when this process no longer uses
-/// init's memory.
-pub(super) fn run(prepared: &Prepared, shares: &AtomicU32) -> ! {
-    // SAFETY: the word outlives the child's use of this memory, which is what it tells of: set_tid_address(2).
-    let _ = unsafe { call(libc::SYS_set_tid_address, [shares.as_ptr().expose_provenance(), 0, 0, 0, 0]) };
+type Outcome = Result<(), (Stage, Errno)>;
+
+/// Forks. The child becomes the prepared program, or reports why it cannot and exits.
+///
+/// Every signal must be blocked: init's handlers write to a pipe that the child shares with init, and would report signals
+/// that init never got.
+pub(super) fn fork(prepared: &Prepared) -> nix::Result<Pid> {
+    // SAFETY: the child calls nothing but `run`, which is async-signal-safe and does not return.
+    match unsafe { unistd::fork() }? {
+        ForkResult::Child => run(prepared),
+        // Always above 0.
+        ForkResult::Parent { child } => Pid::new(child.as_raw()).ok_or(Errno::ECHILD),
+    }
+}
+
+fn run(prepared: &Prepared) -> ! {
     let (stage, errno) = match set_up(prepared) {
         Ok(()) => (Stage::Execute, execute(prepared)),
         Err(fault) => fault,
     };
-    let record = record(pid(), stage, errno);
-    // SAFETY: write(2) from a local array, exit_group(2). The pipe is not blocking, so the write cannot hang; if it is full
-    // the exit code still tells.
+    let record = record(unistd::getpid().as_raw(), stage, errno as i32);
+    // SAFETY: writes a local array. The pipe does not block; if it is full, the exit code still names the kind of failure.
+    // _exit(2) runs no handler and flushes no buffer of init's.
     unsafe {
-        let _ = call(
-            libc::SYS_write,
-            [word(prepared.fault), record.as_ptr().expose_provenance(), record.len(), 0, 0],
-        );
-        loop {
-            let _ = call(libc::SYS_exit_group, [usize::from(code(stage, errno)), 0, 0, 0, 0]);
-        }
+        let _ = libc::write(prepared.fault, record.as_ptr().cast(), record.len());
+        libc::_exit(i32::from(code(stage, errno as i32)))
     }
 }
-
-type Outcome = Result<(), (Stage, i32)>;
 
 fn set_up(prepared: &Prepared) -> Outcome {
     own_session(prepared)?;
     default_signals();
+    if let Some(score) = &prepared.oom_score {
+        write_oom_score(score);
+    }
     descriptors(prepared)?;
     if let Some(mask) = prepared.umask {
-        // SAFETY: umask(2) takes a number and cannot fail.
-        let _ = unsafe { call(libc::SYS_umask, [mask as usize, 0, 0, 0, 0]) };
+        let _ = umask(mask);
     }
-    if let Some(limit) = &prepared.open_files {
-        let arguments = [0, libc::RLIMIT_NOFILE as usize, ptr::from_ref(limit).expose_provenance(), 0, 0];
-        // SAFETY: `limit` is valid for reading; the former one is not asked for.
-        at(Stage::OpenFiles, unsafe { call(libc::SYS_prlimit64, arguments) })?;
+    if let Some((soft, hard)) = prepared.open_files {
+        at(Stage::OpenFiles, setrlimit(Resource::RLIMIT_NOFILE, soft, hard))?;
     }
     if let Some(ids) = &prepared.ids {
         take_ids(ids)?;
     }
     if let Some(signal) = prepared.death_signal {
-        die_with_parent(prepared.parent, signal)?;
+        at(Stage::DeathSignal, prctl::set_pdeathsig(signal))?;
+        if unistd::getppid() != prepared.parent {
+            // init died before the signal was set, and nobody is left to report to.
+            // SAFETY: takes a number.
+            unsafe { libc::_exit(1) }
+        }
     }
     if let Some(dir) = &prepared.dir {
-        // SAFETY: `dir` is a string with its NUL.
-        at(Stage::Directory, unsafe {
-            call(libc::SYS_chdir, [dir.as_ptr().expose_provenance(), 0, 0, 0, 0])
-        })?;
+        at(Stage::Directory, unistd::chdir(dir.as_c_str()))?;
     }
     Ok(())
 }
 
 fn own_session(prepared: &Prepared) -> Outcome {
-    // SAFETY: system calls with numbers; the ioctl reads one number.
-    unsafe {
-        match prepared.session {
-            Session::New => at(Stage::Session, call(libc::SYS_setsid, [0; 5])),
-            Session::Inherit => Ok(()),
-            Session::Foreground => {
-                at(Stage::Session, call(libc::SYS_setpgid, [0; 5]))?;
-                if prepared.take_terminal {
-                    // Every signal is blocked, SIGTTOU too, so a background group may do this: tcsetpgrp(3).
-                    let group = pid();
-                    let arguments =
-                        [0, libc::TIOCSPGRP as usize, ptr::from_ref(&group).expose_provenance(), 0, 0];
-                    let _ = call(libc::SYS_ioctl, arguments);
-                }
-                Ok(())
+    match prepared.session {
+        Session::New => at(Stage::Session, unistd::setsid()),
+        Session::Inherit => Ok(()),
+        Session::Foreground => {
+            let own = unistd::Pid::from_raw(0);
+            at(Stage::Session, unistd::setpgid(own, own))?;
+            if prepared.take_terminal {
+                // SAFETY: two numbers. Every signal is blocked, SIGTTOU too, so a background group may do this: tcsetpgrp(3).
+                let _ = unsafe { libc::tcsetpgrp(0, unistd::getpid().as_raw()) };
             }
+            Ok(())
         }
     }
 }
@@ -108,98 +118,74 @@ fn own_session(prepared: &Prepared) -> Outcome {
 /// Dispositions first: an unblocked signal must not find init's handlers.
 fn default_signals() {
     for signal in 1..=LAST_SIGNAL {
-        let arguments = [signal, DEFAULT_ACTION.as_ptr().expose_provenance(), 0, MASK_SIZE, 0];
-        // SAFETY: reads the static, which is as large as the kernel's structure. Fails for KILL and STOP alone, which have no
-        // other disposition.
-        let _ = unsafe { call(libc::SYS_rt_sigaction, arguments) };
+        // SAFETY: reads the static, which is as large as the kernel's structure. The bare call for the same reason as in
+        // `set_mask`. Fails for KILL and STOP, which cannot have another disposition.
+        let _ = unsafe {
+            let action = DEFAULT_ACTION.as_ptr();
+            libc::syscall(libc::SYS_rt_sigaction, signal, action, ptr::null::<u64>(), MASK_SIZE)
+        };
     }
     set_mask(0);
 }
 
-/// Sets this thread's mask, a bit for each signal; returns the former one. Not libc's, which leaves out the
-/// two signals that it keeps for threads, and so would let its handlers for them run in the child.
+/// Sets this thread's mask, a bit for each signal; returns the former one. The bare call, because libc's leaves out the
+/// signals that it keeps for threads, whose handlers would swallow them in the child.
 pub(super) fn set_mask(mask: u64) -> u64 {
     let mut former = 0_u64;
-    let (new, old) =
-        (ptr::from_ref(&mask).expose_provenance(), ptr::from_mut(&mut former).expose_provenance());
-    // SAFETY: both masks have the size that is told. It cannot fail: all arguments are valid.
-    let _ = unsafe { call(libc::SYS_rt_sigprocmask, [word(libc::SIG_SETMASK), new, old, MASK_SIZE, 0]) };
+    // SAFETY: both masks have the size that is passed. It cannot fail: all arguments are valid.
+    let _ = unsafe {
+        let (new, old) = (&raw const mask, &raw mut former);
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, new, old, MASK_SIZE)
+    };
     former
+}
+
+/// A score that cannot be written is no reason not to run.
+fn write_oom_score(score: &CStr) {
+    let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    if let Ok(file) = nix::fcntl::open(c"/proc/self/oom_score_adj", flags, Mode::empty()) {
+        let _ = unistd::write(&file, score.to_bytes());
+    }
 }
 
 fn descriptors(prepared: &Prepared) -> Outcome {
     if prepared.close_inherited {
-        let arguments = [3, u32::MAX as usize, libc::CLOSE_RANGE_CLOEXEC as usize, 0, 0];
         // SAFETY: three numbers; descriptors stay open until the exec. Fails before Linux 5.11; then what init closed on
         // exec at its own start has to do.
-        let _ = unsafe { call(libc::SYS_close_range, arguments) };
+        let _ = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     }
     for (from, to) in &prepared.moves {
         // SAFETY: both are numbers. `from` is open and never equal to `to`, and the copy has no CLOEXEC.
-        at(Stage::Descriptors, unsafe { call(libc::SYS_dup3, [word(*from), word(*to), 0, 0, 0]) })?;
+        at(Stage::Descriptors, Errno::result(unsafe { libc::dup2(*from, *to) }))?;
     }
     Ok(())
 }
 
 fn take_ids(ids: &Ids) -> Outcome {
-    let (uid, gid) = (ids.uid as usize, ids.gid as usize);
-    // SAFETY: the list of groups is valid for its length; the rest are numbers. The kernel's setresuid changes this process
-    // alone.
-    unsafe {
-        let groups = [ids.groups.len(), ids.groups.as_ptr().expose_provenance(), 0, 0, 0];
-        at(Stage::Groups, call(libc::SYS_setgroups, groups))?;
-        at(Stage::Group, call(libc::SYS_setresgid, [gid, gid, gid, 0, 0]))?;
-        at(Stage::User, call(libc::SYS_setresuid, [uid, uid, uid, 0, 0]))?;
-        // With another user the kernel gives the memory, which is init's as well, the mark of fs.suid_dumpable
-        // (kernel/cred.c, commit_creds): nobody is to trace or dump what init keeps hidden.
-        let _ = call(libc::SYS_prctl, [word(libc::PR_SET_DUMPABLE), ids.dumpable, 0, 0, 0]);
-    }
-    Ok(())
-}
-
-fn die_with_parent(parent: libc::pid_t, signal: libc::c_int) -> Outcome {
-    // SAFETY: system calls with numbers.
-    unsafe {
-        at(Stage::DeathSignal, call(libc::SYS_prctl, [word(libc::PR_SET_PDEATHSIG), word(signal), 0, 0, 0]))?;
-        if call(libc::SYS_getppid, [0; 5]) != Ok(word(parent)) {
-            // It died before it could be asked to tell, and nobody is left to report to.
-            let _ = call(libc::SYS_exit_group, [1, 0, 0, 0, 0]);
-        }
-    }
+    at(Stage::Groups, unistd::setgroups(&ids.groups))?;
+    at(Stage::Group, unistd::setresgid(ids.gid, ids.gid, ids.gid))?;
+    at(Stage::User, unistd::setresuid(ids.uid, ids.uid, ids.uid))?;
+    // A change of ids sets the flag to fs.suid_dumpable: kernel/cred.c, commit_creds. The exec makes the program dumpable.
+    let _ = prctl::set_dumpable(false);
     Ok(())
 }
 
 /// Tries the candidates as execvp(3) does. Returns the error that says most.
-fn execute(prepared: &Prepared) -> i32 {
-    let (argv, envp) =
-        (prepared.argv.as_ptr().expose_provenance(), prepared.envp.as_ptr().expose_provenance());
-    let mut error = libc::ENOENT;
+fn execute(prepared: &Prepared) -> Errno {
+    let mut error = Errno::ENOENT;
     for program in &prepared.programs {
         // SAFETY: all three are what execve(2) wants: a string with its NUL, and two arrays that end with
         // null.
-        match unsafe { call(libc::SYS_execve, [program.as_ptr().expose_provenance(), argv, envp, 0, 0]) } {
-            Ok(_) | Err(libc::ENOENT | libc::ENOTDIR) => {}
-            Err(libc::EACCES) => error = libc::EACCES,
-            Err(other) => return other,
+        unsafe { libc::execve(program.as_ptr(), prepared.argv.as_ptr(), prepared.envp.as_ptr()) };
+        match Errno::last() {
+            Errno::ENOENT | Errno::ENOTDIR => {}
+            Errno::EACCES => error = Errno::EACCES,
+            other => return other,
         }
     }
     error
 }
 
-fn at(stage: Stage, answer: Answer) -> Outcome {
-    match answer {
-        Ok(_) => Ok(()),
-        Err(errno) => Err((stage, errno)),
-    }
-}
-
-/// This process, not the one whose memory it uses.
-fn pid() -> libc::pid_t {
-    // SAFETY: it takes nothing and cannot fail.
-    unsafe { call(libc::SYS_getpid, [0; 5]) }.map_or(0, |pid| pid as libc::pid_t)
-}
-
-/// A number as a register holds it, with its sign.
-fn word(number: libc::c_int) -> usize {
-    (number as isize).cast_unsigned()
+fn at<T>(stage: Stage, result: nix::Result<T>) -> Outcome {
+    result.map(drop).map_err(|errno| (stage, errno))
 }

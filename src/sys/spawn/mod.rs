@@ -1,8 +1,8 @@
-//! Starting a program: everything is prepared first, then clone, then a child that only makes system calls.
+//! Starting a program: everything is prepared first, then fork, then a child that makes only async-signal-safe calls.
 //!
-//! The child uses init's memory until its exec, as with vfork, but init waits for it a moment at most: `launcher` says why. So a
-//! failure is not known when [`Command::spawn`] returns: the child writes it to the one pipe for that, and the reaper
-//! ([`super::reap`]) hands it over with the exit.
+//! init does not wait for the child's exec, which may hang on a network file system. So a failure is not known when
+//! [`Command::spawn`] returns: the child writes it to the one pipe for that, and the reaper ([`super::reap`]) hands it over with
+//! the exit.
 //!
 //! What it is not: a shell. Nothing is expanded, and a script without `#!` is an error, not a `/bin/sh`
 //! script.
@@ -10,28 +10,25 @@
 //! | file | what it is |
 //! |---|---|
 //! | `mod.rs` | [`Command`] |
-//! | `lookup.rs` | PATH, searched before the clone |
+//! | `lookup.rs` | PATH, searched before the fork |
 //! | `prepare.rs` | the child's whole work as plain pointers and numbers |
-//! | `launcher.rs` | the clone, and what the child uses until its exec |
-//! | `child.rs` | what runs between clone and exec |
-//! | `call.rs` | system calls without libc |
+//! | `child.rs` | the fork, and what runs between fork and exec |
 //! | `fault.rs` | a child's failure, through a pipe and in words |
 
-mod call;
 mod child;
 mod fault;
-mod launcher;
 mod lookup;
 mod prepare;
 
 pub use fault::{Context, ExecFault, Stage};
-pub use launcher::Launcher;
 
+use super::oom;
 use super::users::Identity;
 use super::{Pid, words};
 use crate::config::plan::Signal;
 use crate::exit;
-use std::ffi::OsString;
+use fault::FaultPipe;
+use std::ffi::{CString, OsString};
 use std::fmt;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
@@ -68,6 +65,25 @@ pub enum Session {
     Foreground,
     /// init's own.
     Inherit,
+}
+
+/// What all starts have in common. Made once.
+pub struct Launcher {
+    faults: FaultPipe,
+    oom_score: Option<CString>,
+}
+
+impl Launcher {
+    /// # Errors
+    /// The system refused a pipe.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { faults: FaultPipe::new()?, oom_score: oom::score_of_children() })
+    }
+
+    /// The failures that children have reported since the last call.
+    pub fn drain_faults(&self) -> Vec<ExecFault> {
+        self.faults.drain()
+    }
 }
 
 /// A program that can be started once. The fields are the whole truth: nothing else is inherited.
@@ -126,26 +142,23 @@ impl Command {
         }
     }
 
-    /// Returns when the child exists, whether it has become its program by then or not: see the module's head.
+    /// Returns when the child exists, which may not have executed its program by then.
     ///
     /// Spawn and reap on one thread, so that the pid is known before it can be reaped.
     ///
     /// # Errors
     /// [`SpawnError`]; there is no child then.
     pub fn spawn(&self, launcher: &Launcher) -> Result<Pid, SpawnError> {
-        let prepared = prepare::Prepared::new(self, launcher.faults())?;
-        // From the clone until the child has reset its dispositions, a signal to it would run init's own
-        // handler there, which writes into the pipe that it shares with init: init would see a signal that it
-        // never got.
+        let prepared = prepare::Prepared::new(self, launcher)?;
         let mask = child::set_mask(u64::MAX);
-        let launched = launcher.launch(prepared);
-        if let (Session::Foreground, Ok(pid)) = (self.session, &launched) {
+        let forked = child::fork(&prepared);
+        if let (Session::Foreground, Ok(pid)) = (self.session, &forked) {
             // Also here, so that a signal to the group cannot come too early. One of the two wins.
             let pid = nix::unistd::Pid::from_raw(pid.raw());
             let _ = nix::unistd::setpgid(pid, pid);
         }
         child::set_mask(mask);
-        launched.map_err(|error| self.refused("fork", error))
+        forked.map_err(|errno| self.refused("fork", errno.into()))
     }
 
     fn program(&self) -> String {

@@ -1,9 +1,12 @@
-//! The child's whole work as numbers and pointers, made before the clone, because nothing may be allocated
+//! The child's whole work as numbers and pointers, made before the fork, because nothing may be allocated
 //! after it.
 
 use super::fault::FaultPipe;
-use super::{Command, Output, Session, SpawnError, Stdin, lookup};
+use super::{Command, Launcher, Output, Session, SpawnError, Stdin, lookup};
 use crate::sys::{fd, tty};
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Pid, Uid};
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -30,26 +33,27 @@ impl CStrings {
 
 /// Ids to take on.
 pub(super) struct Ids {
-    pub(super) uid: libc::uid_t,
-    pub(super) gid: libc::gid_t,
-    pub(super) groups: Vec<libc::gid_t>,
-    /// Whether init's memory may be traced and dumped: prctl(2), PR_SET_DUMPABLE.
-    pub(super) dumpable: usize,
+    pub(super) uid: Uid,
+    pub(super) gid: Gid,
+    pub(super) groups: Vec<Gid>,
 }
 
 /// Everything that [`super::child`] reads.
 pub(super) struct Prepared {
-    pub(super) parent: libc::pid_t,
+    pub(super) parent: Pid,
     pub(super) session: Session,
     /// Make the child's group the foreground group of the terminal at descriptor 0.
     pub(super) take_terminal: bool,
     pub(super) close_inherited: bool,
     /// From, to. Every "from" is above every "to", so that none is overwritten before its turn.
     pub(super) moves: Vec<(RawFd, RawFd)>,
-    pub(super) umask: Option<libc::mode_t>,
-    pub(super) open_files: Option<libc::rlimit>,
+    /// What the child writes to its own oom_score_adj.
+    pub(super) oom_score: Option<CString>,
+    pub(super) umask: Option<Mode>,
+    /// Soft and hard limit.
+    pub(super) open_files: Option<(u64, u64)>,
     pub(super) ids: Option<Ids>,
-    pub(super) death_signal: Option<libc::c_int>,
+    pub(super) death_signal: Option<Signal>,
     pub(super) dir: Option<CString>,
     pub(super) programs: Vec<CString>,
     pub(super) argv: CStrings,
@@ -60,28 +64,28 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(command: &Command, faults: &FaultPipe) -> Result<Self, SpawnError> {
+    pub(super) fn new(command: &Command, launcher: &Launcher) -> Result<Self, SpawnError> {
         let programs = lookup::candidates(command)?;
         let programs: Result<_, _> = programs.iter().map(|file| text(command, file.as_os_str())).collect();
         let argv: Result<_, _> = command.argv.iter().map(|argument| text(command, argument)).collect();
-        let descriptors = Descriptors::new(command, faults)?;
+        let descriptors = Descriptors::new(command, &launcher.faults)?;
         Ok(Self {
-            parent: nix::unistd::getpid().as_raw(),
+            parent: Pid::this(),
             session: command.session,
             take_terminal: command.session == Session::Foreground
                 && matches!(command.stdin, Stdin::Inherit)
                 && tty::stdin_is_ours(),
             close_inherited: !command.keep_inherited,
             moves: descriptors.moves,
-            umask: command.umask.map(|mask| mask & 0o777),
+            oom_score: launcher.oom_score.clone(),
+            umask: command.umask.map(Mode::from_bits_truncate),
             open_files: command.open_files.map(|soft| open_files(command, soft)).transpose()?,
             ids: command.identity.as_ref().map(|identity| Ids {
-                uid: identity.uid,
-                gid: identity.gid,
-                groups: identity.groups.clone(),
-                dumpable: usize::from(nix::sys::prctl::get_dumpable().unwrap_or(false)),
+                uid: Uid::from_raw(identity.uid),
+                gid: Gid::from_raw(identity.gid),
+                groups: identity.groups.iter().copied().map(Gid::from_raw).collect(),
             }),
-            death_signal: command.death_signal.map(|signal| signal.number()),
+            death_signal: command.death_signal.and_then(|signal| Signal::try_from(signal.number()).ok()),
             dir: match command.dir.as_os_str() {
                 dir if dir.is_empty() => None,
                 dir => Some(text(command, dir)?),
@@ -173,8 +177,8 @@ fn environment(command: &Command) -> Result<Vec<CString>, SpawnError> {
     pairs.collect()
 }
 
-fn open_files(command: &Command, soft: u64) -> Result<libc::rlimit, SpawnError> {
+fn open_files(command: &Command, soft: u64) -> Result<(u64, u64), SpawnError> {
     let limits = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
     let (_, hard) = limits.map_err(|errno| command.refused("read the limit of open files", errno.into()))?;
-    Ok(libc::rlimit { rlim_cur: soft, rlim_max: hard.max(soft) })
+    Ok((soft, hard.max(soft)))
 }
