@@ -39,10 +39,3 @@ pub mod vars;
 pub use error::FetchError;
 pub use job::{Job, Outcome, Report};
 pub use source::{Source, SourceError};
-
-/// A number that cannot be guessed, for names of temporary files and for jitter. The standard library seeds its hash maps
-/// from the kernel, which spares a dependency; nothing here is a key.
-pub(crate) fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    RandomState::new().build_hasher().finish()
-}

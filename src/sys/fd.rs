@@ -7,7 +7,7 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 /// A pipe. Reads and writes block.
@@ -38,6 +38,14 @@ pub fn dev_null() -> io::Result<OwnedFd> {
 /// Gives the file behind `fd` to a user, so that a child without root's rights may re-open `/proc/self/fd/2`.
 pub fn fchown(fd: impl AsFd, uid: u32, gid: u32) -> io::Result<()> {
     Ok(nix::unistd::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
+}
+
+/// Locks the file or directory behind `fd` against other processes (flock(2)), until every copy of the descriptor is
+/// closed. `WouldBlock`: another has it.
+pub fn try_lock(fd: impl AsFd) -> io::Result<()> {
+    // SAFETY: a descriptor that is open for the time of the call, and a number.
+    let result = unsafe { libc::flock(fd.as_fd().as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
+    check(result).map(drop)
 }
 
 /// Asks for room for `bytes` in a pipe. Returns what it has afterwards, which may be less: without
@@ -146,7 +154,6 @@ const FILE_SYSTEMS: &[(u64, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsRawFd as _;
 
     #[test]
     fn pipes_grow_and_shrink_to_what_the_kernel_allows() {

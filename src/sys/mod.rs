@@ -109,6 +109,13 @@ pub(crate) fn errno_words(errno: i32) -> String {
     }
 }
 
+/// A number that cannot be guessed, for names of files and for jitter. The standard library seeds its hash maps from the
+/// kernel, which spares a dependency; nothing here is a key.
+pub fn random() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+    RandomState::new().build_hasher().finish()
+}
+
 /// It failed for want of something of which there may be enough in a moment: descriptors or memory.
 pub fn is_want(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))

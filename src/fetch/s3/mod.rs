@@ -147,7 +147,7 @@ impl<'a> Session<'a> {
                 Err(_) => return Err(self.gave_up(last, start)),
             };
             let remaining = deadline.saturating_duration_since(Instant::now());
-            match backoff::delay(attempts, remaining, super::random()) {
+            match backoff::delay(attempts, remaining, crate::sys::random()) {
                 Some(delay) => sleep(delay).await,
                 None => return Err(self.gave_up(Some(error), start)),
             }

@@ -22,7 +22,7 @@ pub struct Refresh {
 
 impl Refresh {
     pub fn new(plan: &Plan, now: Mono) -> Self {
-        let share = f64::from(u32::try_from(crate::fetch::random() & 0xffff).unwrap_or_default()) / 65_535.0;
+        let share = f64::from(u32::try_from(crate::sys::random() & 0xffff).unwrap_or_default()) / 65_535.0;
         let mut refresh = Self { entries: Vec::new(), factor: 1.0 - JITTER + 2.0 * JITTER * share };
         refresh.follow(plan, now);
         refresh

@@ -4,7 +4,7 @@
 //! was opened, and a link in the last component is never followed.
 
 use super::open::{Owner, SAFE, kind, open_at};
-use super::walk::{DirectoryError, Links, open_directory};
+use super::walk::{DirectoryError, open_directory};
 use crate::sys::fd;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
@@ -87,7 +87,7 @@ impl AsFd for Dir {
 }
 
 impl Dir {
-    /// Opens a directory. As root, only links of root's are followed on the way.
+    /// Opens a directory. With root's rights, only links of root's are followed on the way.
     ///
     /// # Errors
     /// It is not there, or behind a link that is not trusted.
@@ -97,16 +97,7 @@ impl Dir {
             path: path.to_owned(),
             source,
         })?;
-        let fd = open_directory(&absolute, Links::Trusted, None)?;
-        Ok(Self { fd, path: path.to_owned() })
-    }
-
-    /// As [`Dir::open`], through every link: for a thread that acts with the rights of a user ([`super::as_user`]).
-    ///
-    /// # Errors
-    /// It is not there.
-    pub fn open_as_is(path: &Path) -> Result<Self, DirectoryError> {
-        let fd = open_directory(path, Links::Any, None)?;
+        let fd = open_directory(&absolute, None)?;
         Ok(Self { fd, path: path.to_owned() })
     }
 
@@ -235,6 +226,14 @@ impl Dir {
             Err(errno) => Some(Err(errno.into())),
         });
         names.take(most).collect()
+    }
+
+    /// Locks it until it is closed (flock(2)). Nobody needs a file in it for that.
+    ///
+    /// # Errors
+    /// `WouldBlock`: another process has it. The file system may have no such locks.
+    pub fn try_lock(&self) -> io::Result<()> {
+        fd::try_lock(&self.fd)
     }
 
     /// Writes the names in it to the disk.

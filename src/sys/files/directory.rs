@@ -6,7 +6,7 @@
 
 use super::as_user;
 use super::at::Dir;
-use super::walk::{DirectoryError, Links, make_private, open_directory, system};
+use super::walk::{DirectoryError, make_private, open_directory, system};
 use crate::sys::fd;
 use crate::sys::users::Identity;
 use nix::sys::stat::{Mode, fchmod, fstat};
@@ -66,7 +66,7 @@ pub fn make_directory(path: &Path, identity: Option<&Identity>, mode: u32) -> Re
         fchmod(&fd, Mode::from_bits_truncate(mode)).map_err(system("cannot chmod", path))?;
         Ok(fd)
     };
-    open_directory(path, Links::Trusted, Some(&mut create))?;
+    open_directory(path, Some(&mut create))?;
     Ok(made)
 }
 
@@ -96,7 +96,7 @@ pub fn take_ownership(path: &Path, identity: &Identity) -> Result<bool, Director
     if !nix::unistd::geteuid().is_root() || identity.is_root() {
         return Ok(false);
     }
-    let fd = open_directory(path, Links::Trusted, None)?;
+    let fd = open_directory(path, None)?;
     if fstat(&fd).map_err(system("cannot examine", path))?.st_uid != 0 {
         return Ok(false);
     }
@@ -186,7 +186,7 @@ mod tests {
         fs::create_dir(root.path().join("c")).unwrap();
         fs::write(root.path().join("file"), "").unwrap();
         symlink("loop", root.path().join("loop")).unwrap();
-        let open = |path: &str| open_directory(&root.path().join(path), Links::Trusted, None);
+        let open = |path: &str| open_directory(&root.path().join(path), None);
         let inode = |fd: OwnedFd| fstat(fd).unwrap().st_ino;
         let c = fs::metadata(root.path().join("c")).unwrap().ino();
         assert_eq!(inode(open("a/link").unwrap()), c);
@@ -194,10 +194,7 @@ mod tests {
         assert!(matches!(open("file/x"), Err(DirectoryError::NotADirectory { .. })));
         assert!(matches!(open("loop"), Err(DirectoryError::TooManyLinks { .. })));
         assert!(matches!(open("gone"), Err(DirectoryError::System { .. })));
-        assert!(matches!(
-            open_directory(Path::new("a"), Links::Trusted, None),
-            Err(DirectoryError::Relative { .. })
-        ));
+        assert!(matches!(open_directory(Path::new("a"), None), Err(DirectoryError::Relative { .. })));
         let error = make_directory(&root.path().join("file/x"), None, 0o755).unwrap_err();
         assert!(matches!(error, DirectoryError::NotADirectory { .. }), "{error}");
     }

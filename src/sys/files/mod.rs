@@ -31,7 +31,7 @@ pub use at::{Dir, Entry, Kind};
 pub use directory::{Made, make_directory, take_ownership};
 pub use kernel::{list_kernel, open_kernel, read_kernel, write_kernel};
 pub use look::{exists, is_directory, is_file, link_metadata, metadata};
-pub use open::{Owner, open, open_as_is, open_reference, read, read_bounded, read_text};
+pub use open::{Owner, open, open_reference, read, read_bounded, read_text};
 pub use probe::{ProbeError, probe_writable};
 pub use remove::{empty, remove_tree};
 pub use user::as_user;

@@ -9,14 +9,14 @@
 //! What it does not protect from is a file system that does not answer (NFS, FUSE): nothing here belongs on the
 //! event loop.
 
-use super::walk::{Found, Links, resolve};
+use super::walk::{Found, resolve};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// NONBLOCK: a FIFO would wait for its other end, and a file with a lease (fcntl(2), F_SETLEASE) for the holder to give it up.
 /// NOCTTY: a terminal would become init's own.
@@ -38,21 +38,16 @@ impl Owner {
     }
 }
 
-/// Opens a regular file for reading. As root, links on the way and in its place are followed if they are root's (a
-/// Kubernetes ConfigMap consists of such links); without root all are.
+/// Opens a regular file for reading. With root's rights, links on the way and in its place are followed if they are root's
+/// (a Kubernetes ConfigMap consists of such links); with those of another user all are.
 ///
 /// # Errors
 /// It is not there, not a regular file, of another owner, or behind a link that is not trusted.
 pub fn open(path: &Path, owner: Owner) -> io::Result<File> {
-    open_through(path, Links::Trusted, owner)
-}
-
-/// As [`open`], through every link: for a thread that acts with the rights of a user ([`super::as_user`]).
-///
-/// # Errors
-/// As [`open`].
-pub fn open_as_is(path: &Path) -> io::Result<File> {
-    open_through(path, Links::Any, Owner::Anyone)
+    match resolve(&std::path::absolute(path)?, None)? {
+        Found::Directory(_) => Err(Errno::EISDIR.into()),
+        Found::Entry { parent, name } => open_at(&parent, Path::new(&name), owner),
+    }
 }
 
 /// What is at `path`, to be referred to and not to be read (O_PATH): a socket, by its client. Links are followed as by
@@ -61,7 +56,7 @@ pub fn open_as_is(path: &Path) -> io::Result<File> {
 /// # Errors
 /// It is not there, or behind a link that is not trusted.
 pub fn open_reference(path: &Path) -> io::Result<OwnedFd> {
-    match resolve(&absolute(path)?, Links::Trusted, None)? {
+    match resolve(&std::path::absolute(path)?, None)? {
         Found::Directory(directory) => Ok(directory),
         Found::Entry { parent, name } => {
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -70,15 +65,19 @@ pub fn open_reference(path: &Path) -> io::Result<OwnedFd> {
     }
 }
 
-fn open_through(path: &Path, links: Links, owner: Owner) -> io::Result<File> {
-    match resolve(&absolute(path)?, links, None)? {
+/// Whether something that is there and no directory can be opened for appending. Links are followed as by [`open`].
+pub(super) fn try_append(path: &Path) -> io::Result<()> {
+    match resolve(&std::path::absolute(path)?, None)? {
         Found::Directory(_) => Err(Errno::EISDIR.into()),
-        Found::Entry { parent, name } => open_at(&parent, Path::new(&name), owner),
+        Found::Entry { parent, name } => {
+            let flags = OFlag::O_WRONLY | OFlag::O_APPEND | SAFE;
+            match openat(&parent, name.as_os_str(), flags, Mode::empty()) {
+                // A FIFO without a reader, which is a kind of writable.
+                Err(Errno::ENXIO) => Ok(()),
+                opened => Ok(opened.map(drop)?),
+            }
+        }
     }
-}
-
-fn absolute(path: &Path) -> io::Result<PathBuf> {
-    std::path::absolute(path)
 }
 
 /// The file `name` in an open directory; a link in its place is refused.

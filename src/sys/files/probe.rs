@@ -1,15 +1,24 @@
 //! Is this path writable? Found out by writing, as the user that will: permission bits say nothing about
 //! read-only mounts, quotas, NFS exports and LSMs.
 
-use super::as_user;
+use super::at::{Dir, Kind};
+use super::look::metadata;
+use super::open::{Owner, try_append};
+use super::user::{as_user, file_uid};
+use super::walk::DirectoryError;
 use crate::sys::users::Identity;
-use crate::sys::{Pid, fd, words};
-use std::ffi::OsString;
+use crate::sys::{fd, random, words};
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+const PREFIX: &str = ".init-probe-";
+/// A name of 64 random bits is taken only by whoever guessed it.
+const TRIES: u32 = 4;
+/// So many names of a directory are looked at for what was left: an upload directory may hold millions.
+const MOST_NAMES: usize = 1000;
 
 /// Why a path cannot be written, with the remedy in its text.
 #[derive(Debug)]
@@ -54,7 +63,7 @@ impl ProbeError {
                 }
                 format!("the {kind} system is full: make room, or give the volume more")
             }
-            Some(libc::EACCES | libc::EPERM) => match std::fs::metadata(&self.path) {
+            Some(libc::EACCES | libc::EPERM) => match metadata(&self.path) {
                 Ok(data) => {
                     let (uid, gid) = (data.uid(), data.gid());
                     let mode = data.permissions().mode() & 0o7777;
@@ -97,7 +106,7 @@ impl std::error::Error for ProbeError {
 /// Makes, writes and removes a file in the directory `path` with the rights of `identity`; a `path` that is a
 /// file is opened for appending, and keeps its content.
 pub fn probe_writable(path: &Path, identity: Option<&Identity>) -> Result<(), ProbeError> {
-    let result = match as_user(identity, || if is_file(path)? { append(path) } else { create_in(path) }) {
+    let result = match as_user(identity, || probe(path)) {
         Ok(result) => result,
         Err(error) => Err(io::Error::other(format!(
             "init may not act for that user ({}): run the container as root with the capabilities SETUID and \
@@ -117,44 +126,62 @@ fn own_ids() -> (u32, u32) {
     (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
 }
 
-fn is_file(path: &Path) -> io::Result<bool> {
-    Ok(!std::fs::metadata(path)?.is_dir())
-}
-
-fn append(path: &Path) -> io::Result<()> {
-    // NONBLOCK: a FIFO without a reader would hold init for ever. It answers ENXIO, which is a kind of
-    // writable.
-    let opened = OpenOptions::new().append(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
-    match opened {
-        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(()),
-        opened => opened.map(drop),
+fn probe(path: &Path) -> io::Result<()> {
+    match Dir::open(path) {
+        Ok(directory) => create_in(&directory),
+        Err(DirectoryError::NotADirectory { .. }) => try_append(path),
+        Err(error) => Err(error.into()),
     }
 }
 
-fn create_in(directory: &Path) -> io::Result<()> {
-    // create_new: an existing file, or a link in its place, is never opened.
-    let (probe, file) = (0..16)
-        .find_map(|attempt: u32| {
-            let mut name = OsString::from(".init-probe-");
-            name.push(format!("{}-{attempt}", Pid::current()));
-            let probe = directory.join(name);
-            let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe);
-            match opened {
-                // Left by an earlier init of the same pid, which was killed at this point.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
-                opened => Some(opened.map(|file| (probe, file))),
-            }
-        })
-        .unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::AlreadyExists)))?;
-    let written = fill(file);
+/// A name that nobody can have taken beforehand.
+fn create_in(directory: &Dir) -> io::Result<()> {
+    remove_leftovers(directory);
+    let mut made = Err(io::Error::from(io::ErrorKind::AlreadyExists));
+    for _ in 0..TRIES {
+        let name = format!("{PREFIX}{:016x}", random());
+        // An existing file, or a link in its place, is never opened.
+        made = directory.create_new(&name, 0o600).map(|file| (name, file));
+        if !made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+            break;
+        }
+    }
+    let (name, file) = made?;
+    // A file that is locked is in use by another init.
+    let _ = fd::try_lock(&file);
+    let written = fill(&file);
     // Removing is part of the test: artisan replaces its caches by rename and unlink.
-    let removed = std::fs::remove_file(&probe);
+    let removed = directory.remove_file(&name);
     written.and(removed)
 }
 
 /// A full file system still makes empty files.
-fn fill(mut file: File) -> io::Result<()> {
+fn fill(mut file: &File) -> io::Result<()> {
     file.write_all(&[0; 512])
+}
+
+/// Removes what an init left that was killed between making a probe file and removing it. Others may have laid what has
+/// such a name: only regular files of the user who probes are removed, and nothing is written to.
+fn remove_leftovers(directory: &Dir) {
+    for name in directory.names(MOST_NAMES).unwrap_or_default() {
+        if !name.to_str().is_some_and(is_probe) {
+            continue;
+        }
+        let Ok(entry) = directory.look(&name) else { continue };
+        if entry.kind != Kind::File || entry.uid != file_uid() {
+            continue;
+        }
+        let dead = directory.open_file(&name, Owner::Anyone).is_ok_and(|file| fd::try_lock(&file).is_ok());
+        if dead {
+            let _ = directory.remove_file(&name);
+        }
+    }
+}
+
+fn is_probe(name: &str) -> bool {
+    name.strip_prefix(PREFIX).is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+    })
 }
 
 #[cfg(test)]
@@ -200,9 +227,35 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_probe_is_no_hindrance() {
+    fn names_that_others_have_taken_are_no_hindrance_and_leftovers_are_removed() {
         let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join(format!(".init-probe-{}-0", Pid::current())), "").unwrap();
+        let at = |name: &str| root.path().join(format!("{PREFIX}{name}"));
+        // What an earlier version made, which tried 16 names: whoever took them all kept every boot from working.
+        for attempt in 0..16 {
+            fs::create_dir(at(&format!("{}-{attempt}", crate::sys::Pid::current()))).unwrap();
+        }
+        nix::unistd::mkfifo(&at("0000000000000001"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        fs::write(at("0000000000000002"), "").unwrap();
+        fs::write(at("0000000000000003"), "").unwrap();
+        let in_use = File::open(at("0000000000000003")).unwrap();
+        in_use.try_lock().unwrap();
         probe_writable(root.path(), None).unwrap();
+        assert!(at("0000000000000001").exists() && at("0000000000000003").exists());
+        assert!(!at("0000000000000002").exists());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 18);
+    }
+
+    #[test]
+    fn root_writes_nothing_through_a_link_of_the_application() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let (root, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let link = root.path().join("cache");
+        std::os::unix::fs::symlink(other.path(), &link).unwrap();
+        std::os::unix::fs::lchown(&link, Some(33), Some(33)).unwrap();
+        assert!(probe_writable(&link, None).is_err());
+        std::os::unix::fs::lchown(&link, Some(0), Some(0)).unwrap();
+        probe_writable(&link, None).unwrap();
     }
 }

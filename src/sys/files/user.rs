@@ -84,6 +84,14 @@ fn set_groups(groups: &[libc::gid_t]) -> io::Result<()> {
     check(i32::try_from(result).unwrap_or(-1)).map(drop)
 }
 
+/// The uid that files which this thread makes belong to.
+pub(super) fn file_uid() -> u32 {
+    // SAFETY: a number that is no id: nothing changes, and the id in force is returned. setfsuid(2).
+    let uid = unsafe { libc::syscall(libc::SYS_setfsuid, u32::MAX) };
+    // A kernel without the call: nobody can have changed it either.
+    u32::try_from(uid).unwrap_or_else(|_| nix::unistd::geteuid().as_raw())
+}
+
 /// Both calls return the former id and no error; what came of it shows when asked again with an id that is
 /// none.
 fn set_fs_uid(uid: libc::uid_t) -> bool {

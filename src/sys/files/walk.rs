@@ -1,10 +1,11 @@
 //! Resolves a path from directory to directory by descriptors, through no link that somebody else could have laid.
 //!
-//! As root, a symbolic link is followed only if it belongs to root: nobody else could have made it. (A hard link
-//! to another's link cannot be made: only regular files can be linked so, with fs.protected_hardlinks.) Without root,
-//! init and the application are one party, and the kernel checks every step with rights that both have: every link is
-//! followed, as it is by whoever acts with the rights of a user ([`Links::Any`]).
+//! With root's rights, a symbolic link is followed only if it belongs to root: nobody else could have made it. (A hard
+//! link to another's link cannot be made: only regular files can be linked so, with fs.protected_hardlinks.) With the
+//! rights of another user, init's own or one that the thread acts for ([`super::as_user`]), every link is followed: the
+//! kernel checks every step, and a link leads nowhere that the user could not go without it.
 
+use super::user::file_uid;
 use crate::sys::words;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
@@ -97,21 +98,6 @@ pub(super) fn system(what: &'static str, path: &Path) -> impl FnOnce(Errno) -> D
     move |errno| DirectoryError::System { what, path, source: errno.into() }
 }
 
-/// Which symbolic links are followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Links {
-    /// As root, those that belong to root; without root, all.
-    Trusted,
-    /// All: the thread acts with the rights of the user who may have laid them.
-    Any,
-}
-
-impl Links {
-    fn may_follow(self, owner: u32) -> bool {
-        self == Self::Any || owner == 0 || !nix::unistd::geteuid().is_root()
-    }
-}
-
 /// What a path leads to.
 pub(super) enum Found {
     Directory(OwnedFd),
@@ -127,27 +113,19 @@ pub(super) type Make<'a> = &'a mut dyn FnMut(&OwnedFd, &OsStr, &Path) -> Result<
 
 /// Opens the directory `path`. Missing ones are made by `missing`, which gets the parent, the name and the
 /// path so far; `None` leaves them missing.
-pub(super) fn open_directory(
-    path: &Path,
-    links: Links,
-    missing: Option<Make<'_>>,
-) -> Result<OwnedFd, DirectoryError> {
-    match resolve(path, links, missing)? {
+pub(super) fn open_directory(path: &Path, missing: Option<Make<'_>>) -> Result<OwnedFd, DirectoryError> {
+    match resolve(path, missing)? {
         Found::Directory(fd) => Ok(fd),
         Found::Entry { .. } => Err(DirectoryError::NotADirectory { path: path.to_owned() }),
     }
 }
 
 /// Finds what `path` leads to, and opens it if it is a directory. `missing`: see [`open_directory`].
-pub(super) fn resolve(
-    path: &Path,
-    links: Links,
-    mut missing: Option<Make<'_>>,
-) -> Result<Found, DirectoryError> {
+pub(super) fn resolve(path: &Path, mut missing: Option<Make<'_>>) -> Result<Found, DirectoryError> {
     if !path.is_absolute() {
         return Err(DirectoryError::Relative { path: path.to_owned() });
     }
-    let mut at = Walk { fd: root()?, path: PathBuf::from("/"), followed: 0, links };
+    let mut at = Walk { fd: root()?, path: PathBuf::from("/"), followed: 0 };
     let mut names: VecDeque<OsString> = names(path);
     while let Some(name) = names.pop_front() {
         let here = at.path.join(&name);
@@ -196,7 +174,6 @@ struct Walk {
     fd: OwnedFd,
     path: PathBuf,
     followed: usize,
-    links: Links,
 }
 
 impl Walk {
@@ -213,7 +190,7 @@ impl Walk {
                 if self.followed > MAX_LINKS {
                     return Err(DirectoryError::TooManyLinks { path: here.to_owned() });
                 }
-                if !self.links.may_follow(stat.st_uid) {
+                if stat.st_uid != 0 && file_uid() == 0 {
                     return Err(DirectoryError::ForeignLink { path: here.to_owned(), uid: stat.st_uid });
                 }
                 // An empty path means the link that was opened: readlinkat(2).
