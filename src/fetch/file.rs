@@ -1,28 +1,23 @@
 //! A source on disk: a mounted secret, a file baked into the image, a test's fixture.
 //!
-//! Symbolic links are followed (Kubernetes mounts secrets as such). What is not a regular file is refused, because
-//! opening a FIFO would wait for a writer for ever.
+//! Symbolic links are followed (Kubernetes mounts secrets as such), as root only those of root's: another user could
+//! have a file of root's placed where that user can read it.
 
 use super::error::{FetchError, Kind};
-use std::fs::File;
+use crate::sys::files::{self, Owner};
 use std::io::{self, Read};
 use std::path::Path;
 
 /// Reads the whole of `path`, up to `max_size` bytes.
 pub fn read(path: &Path, max_size: u64) -> Result<Vec<u8>, FetchError> {
-    let metadata = std::fs::metadata(path).map_err(|error| refused(path, &error))?;
-    if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a directory" } else { "not a regular file" };
-        return Err(FetchError::new(Kind::Missing, format!("cannot read {}: it is {what}", path.display()))
-            .hint("name one regular file as the source"));
+    let file = files::open(path, Owner::Anyone).map_err(|error| refused(path, &error))?;
+    let length = file.metadata().map_err(|error| refused(path, &error))?.len();
+    if length > max_size {
+        return Err(too_large(&path.display().to_string(), Some(length), max_size));
     }
-    if metadata.len() > max_size {
-        return Err(too_large(&path.display().to_string(), Some(metadata.len()), max_size));
-    }
-    let file = File::open(path).map_err(|error| refused(path, &error))?;
     // The exact capacity, so that no reallocation leaves a copy of a secret behind in freed memory. One byte
     // more than the cap tells "as large as allowed" from "grew while it was read".
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1));
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(1));
     file.take(max_size.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| refused(path, &error))?;
     if bytes.len() as u64 > max_size {
         return Err(too_large(&path.display().to_string(), None, max_size));
@@ -47,6 +42,10 @@ fn refused(path: &Path, error: &io::Error) -> FetchError {
             .hint("mount or create it before the container starts, or set required = false"),
         io::ErrorKind::PermissionDenied => FetchError::new(Kind::Forbidden, message)
             .hint("let the user that init runs as read it and search its directories"),
+        // A directory, a FIFO, a link of another user.
+        io::ErrorKind::IsADirectory | io::ErrorKind::Other => {
+            FetchError::new(Kind::Missing, message).hint("name one regular file as the source")
+        }
         _ => FetchError::new(Kind::Unreachable, message),
     }
 }

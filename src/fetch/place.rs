@@ -6,15 +6,24 @@
 //! predecessor left is removed: its writer held a lock (flock(2) dies with its process), so one that can be locked is dead, and
 //! a live one of another container on the same volume is left alone.
 //!
+//! The directory may be the application's, and init root: it is opened once, through no link of another user, and all the
+//! rest goes by its descriptor. What lies in it may be a FIFO or a link, and is opened only if it is neither.
+//!
 //! It makes no directories: whether a missing one is a forgotten volume is preflight's to say.
 
 use super::error::{FetchError, Kind};
 use super::file::reason;
-use crate::sys::fd::is_out_of_inodes;
-use std::fs::{self, File, OpenOptions};
+use crate::sys::fd::{self, is_out_of_inodes};
+use crate::sys::files::{Dir, DirectoryError, Kind as FileKind, Owner};
+use crate::sys::users;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+/// So many names of a directory are looked at for temporary files: whoever may write there can fill it.
+const MOST_NAMES: usize = 100_000;
 
 /// Where a file goes and how it looks there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,23 +39,13 @@ pub struct Target {
 /// Puts `bytes` at `target`. `Ok(false)`: the same content was there and only owner and mode were seen to.
 pub fn place(bytes: &[u8], target: &Target) -> Result<bool, FetchError> {
     let place = Place::new(target)?;
-    place.remove_stale();
-    if place.keep(bytes)? {
-        return Ok(false);
-    }
-    match place.replace(bytes) {
-        // Between its creation and its lock a temporary file looks stale to another container on the same volume.
-        Err(Step { step: "rename", error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-            place.replace(bytes).map_err(|step| place.explain(&step))?;
-        }
-        other => other.map_err(|step| place.explain(&step))?,
-    }
-    Ok(true)
+    place.put(bytes).map_err(|step| place.explain(&step))
 }
 
 struct Place<'a> {
     target: &'a Target,
     dir: &'a Path,
+    name: &'a OsStr,
     /// `.NAME.init-`, to which 16 hexadecimal digits are added.
     prefix: String,
 }
@@ -63,16 +62,17 @@ fn step(step: &'static str) -> impl FnOnce(io::Error) -> Step {
 }
 
 /// Removes the temporary file unless it has been renamed.
-struct Temporary {
-    path: PathBuf,
+struct Temporary<'a> {
+    dir: &'a Dir,
+    name: OsString,
     renamed: bool,
 }
 
-impl Drop for Temporary {
+impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         if !self.renamed {
             // Nothing can be done about a failure here; the next boot removes what is left.
-            let _ = fs::remove_file(&self.path);
+            let _ = self.dir.remove_file(&self.name);
         }
     }
 }
@@ -90,8 +90,36 @@ impl<'a> Place<'a> {
         };
         let name = target.path.file_name().ok_or_else(bad)?;
         let dir = target.path.parent().filter(|dir| dir.is_absolute()).ok_or_else(bad)?;
-        let name = name.to_string_lossy();
-        Ok(Self { target, dir, prefix: format!(".{}.init-", name.strip_prefix('.').unwrap_or(&name)) })
+        let text = name.to_string_lossy();
+        let prefix = format!(".{}.init-", text.strip_prefix('.').unwrap_or(&text));
+        Ok(Self { target, dir, name, prefix })
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<bool, Step> {
+        let dir = self.open()?;
+        self.remove_stale(&dir);
+        if self.keep(&dir, bytes)? {
+            return Ok(false);
+        }
+        match self.replace(&dir, bytes) {
+            // Between its creation and its lock a temporary file looks stale to another container on the same volume.
+            Err(Step { step: "rename", error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                self.replace(&dir, bytes)?;
+            }
+            other => other?,
+        }
+        Ok(true)
+    }
+
+    /// Opens the directory, through no link of another user.
+    fn open(&self) -> Result<Dir, Step> {
+        let plain = |error: &DirectoryError| {
+            matches!(error, DirectoryError::System { .. } | DirectoryError::NotADirectory { .. })
+        };
+        Dir::open(self.dir).map_err(|error| Step {
+            step: if plain(&error) { "create" } else { "reach" },
+            error: error.into(),
+        })
     }
 
     fn is_temporary(&self, name: &str) -> bool {
@@ -99,34 +127,39 @@ impl<'a> Place<'a> {
             .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
     }
 
-    fn remove_stale(&self) {
-        let Ok(entries) = fs::read_dir(self.dir) else { return };
-        for entry in entries.flatten() {
-            let regular = entry.file_type().is_ok_and(|kind| kind.is_file());
-            if regular && entry.file_name().to_str().is_some_and(|name| self.is_temporary(name)) {
-                let dead = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-                if dead {
-                    let _ = fs::remove_file(entry.path());
-                }
+    fn remove_stale(&self, dir: &Dir) {
+        for name in dir.names(MOST_NAMES).unwrap_or_default() {
+            if !name.to_str().is_some_and(|name| self.is_temporary(name)) {
+                continue;
+            }
+            let dead = dir.open_file(&name, Owner::Anyone).is_ok_and(|file| fd::try_lock(&file).is_ok());
+            if dead {
+                let _ = dir.remove_file(&name);
             }
         }
     }
 
     /// `true` when a regular file with this very content is there already; its owner and mode are right then.
-    fn keep(&self, bytes: &[u8]) -> Result<bool, FetchError> {
-        let path = &self.target.path;
-        // Not followed: a link is replaced, and opening a FIFO would block.
-        let Ok(before) = fs::symlink_metadata(path) else { return Ok(false) };
-        if !before.is_file() || before.nlink() != 1 || before.len() != bytes.len() as u64 {
-            return Ok(false);
+    fn keep(&self, dir: &Dir, bytes: &[u8]) -> Result<bool, Step> {
+        let same_size = |size: u64| u64::try_from(bytes.len()).is_ok_and(|length| length == size);
+        // A link is replaced, and so is whatever else is no regular file.
+        match dir.look(self.name) {
+            Ok(found) if found.kind == FileKind::File && found.links == 1 && same_size(found.size) => {}
+            _ => return Ok(false),
         }
-        let Ok(mut file) = File::open(path) else { return Ok(false) };
+        let Ok(mut file) = dir.open_file(self.name, Owner::Anyone) else { return Ok(false) };
         let Ok(now) = file.metadata() else { return Ok(false) };
-        if (now.dev(), now.ino()) != (before.dev(), before.ino()) || !same(&mut file, bytes) {
+        if now.nlink() != 1 || !self.may_keep(&now) || !same(&mut file, bytes) {
             return Ok(false);
         }
-        self.dress(&file, &now).map_err(|step| self.explain(&step))?;
+        self.dress(&file, &now)?;
         Ok(true)
+    }
+
+    /// A file that belonged to another user than it is to belong to may be open for writing there: it is replaced.
+    fn may_keep(&self, now: &fs::Metadata) -> bool {
+        let own = users::own_uid();
+        now.uid() == self.target.uid.unwrap_or(own) || now.uid() == own
     }
 
     /// Gives an open file its owner and mode, where they differ.
@@ -140,25 +173,20 @@ impl<'a> Place<'a> {
         file.set_permissions(fs::Permissions::from_mode(self.target.mode)).map_err(step("change mode"))
     }
 
-    fn replace(&self, bytes: &[u8]) -> Result<(), Step> {
-        let path = self.dir.join(format!("{}{:016x}", self.prefix, super::random()));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(step("create"))?;
-        let mut temporary = Temporary { path, renamed: false };
+    fn replace(&self, dir: &Dir, bytes: &[u8]) -> Result<(), Step> {
+        let name = OsString::from(format!("{}{:016x}", self.prefix, crate::sys::random()));
+        let mut file = dir.create_new(&name, 0o600).map_err(step("create"))?;
+        let mut temporary = Temporary { dir, name, renamed: false };
         // Without a lock (some network file systems have none) the file is only less protected from a neighbour.
-        let _ = file.try_lock();
+        let _ = fd::try_lock(&file);
         file.write_all(bytes).map_err(step("write"))?;
         let metadata = file.metadata().map_err(step("write"))?;
         self.dress(&file, &metadata)?;
         file.sync_all().map_err(step("sync"))?;
-        fs::rename(&temporary.path, &self.target.path).map_err(step("rename"))?;
+        dir.rename(&temporary.name, dir, self.name).map_err(step("rename"))?;
         temporary.renamed = true;
         // The file is complete and in its place; a file system that cannot sync a directory loses nothing by it.
-        let _ = File::open(self.dir).and_then(|dir| dir.sync_all());
+        let _ = dir.sync();
         Ok(())
     }
 
@@ -195,6 +223,7 @@ impl<'a> Place<'a> {
             ("rename", E::IsADirectory) => {
                 error("it is a directory".to_owned()).hint("name the file itself as path")
             }
+            ("reach", _) => error(why),
             (what, _) => error(format!("cannot {what} it: {why}")),
         }
     }
@@ -208,8 +237,10 @@ impl<'a> Place<'a> {
 /// Removes what a child that was killed may have left beside `path`. For the parent, after it ended one.
 pub fn sweep(path: &Path) {
     let target = Target { path: path.to_owned(), mode: 0, uid: None, gid: None };
-    if let Ok(place) = Place::new(&target) {
-        place.remove_stale();
+    if let Ok(place) = Place::new(&target)
+        && let Ok(dir) = place.open()
+    {
+        place.remove_stale(&dir);
     }
 }
 

@@ -136,3 +136,49 @@ fn obstacles_that_need_a_mount_have_their_words() {
     let busy = place.explain(&Step { step: "rename", error: io::Error::from(io::ErrorKind::ResourceBusy) });
     assert!(busy.message.contains("mount point") && busy.hints[0].contains("/opt/php"), "{busy}");
 }
+
+/// Whoever may write the directory may put a FIFO under any name in it: opening one waits for its other end.
+#[test]
+fn a_fifo_in_the_place_of_any_file_holds_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = target(dir.path(), 0o440);
+    let mode = nix::sys::stat::Mode::S_IRWXU;
+    let temporary = dir.path().join(".env.init-0123456789abcdef");
+    nix::unistd::mkfifo(&temporary, mode).unwrap();
+    nix::unistd::mkfifo(&target.path, mode).unwrap();
+    assert!(place(b"A=1\n", &target).unwrap());
+    assert_eq!(fs::read(&target.path).unwrap(), b"A=1\n");
+    sweep(&target.path);
+    assert!(!fs::symlink_metadata(&temporary).unwrap().is_file(), "it is not init's to remove");
+}
+
+#[test]
+fn a_file_of_another_user_is_replaced_even_with_the_same_content() {
+    if !root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let target = Target { uid: Some(0), ..target(dir.path(), 0o440) };
+    fs::write(&target.path, b"A=1\n").unwrap();
+    std::os::unix::fs::chown(&target.path, Some(33), Some(33)).unwrap();
+    let mut held = fs::File::options().append(true).open(&target.path).unwrap();
+    assert!(place(b"A=1\n", &target).unwrap());
+    held.write_all(b"B=2\n").unwrap();
+    assert_eq!(fs::read(&target.path).unwrap(), b"A=1\n", "whoever had it open cannot change it any more");
+}
+
+#[test]
+fn as_root_nothing_is_placed_through_a_link_of_another_user() {
+    if !root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let target = target(dir.path(), 0o440);
+    let other = tempfile::tempdir().unwrap();
+    let link = dir.path().join("link");
+    symlink(other.path(), &link).unwrap();
+    std::os::unix::fs::lchown(&link, Some(33), Some(33)).unwrap();
+    let error = place(b"A=1\n", &Target { path: link.join(".env"), ..target }).unwrap_err();
+    assert!(error.message.contains("belongs to uid 33"), "{}", error.message);
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
+}
