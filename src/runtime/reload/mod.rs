@@ -32,6 +32,7 @@ use crate::config::plan::{OnChange, Plan, Signal};
 use crate::control::protocol::Phase;
 use crate::exit;
 use crate::supervisor::Mono;
+use crate::sys::words;
 use refresh::Refresh;
 use scratch::Scratch;
 use std::collections::BTreeSet;
@@ -375,7 +376,7 @@ impl Reloads {
                 self.old.push(Old { look, ..old });
             } else {
                 tracing::debug!("removing {}", old.generation.path().display());
-                old.generation.remove_later();
+                remove_later(old.generation);
             }
         }
     }
@@ -384,7 +385,17 @@ impl Reloads {
 /// Removes what a killed init left. For the boot, before it fetches anything.
 pub fn sweep(plan: &Plan) {
     stage::sweep(plan);
-    scratch::sweep(&plan.state_dir.join(GENERATIONS), "");
+    let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    scratch::sweep(&plan.state_dir.join(GENERATIONS), &is_number);
+}
+
+/// Removes caches without waiting: there may be a thousand files, and the disk may be slow.
+fn remove_later(mut caches: Scratch) {
+    caches.discard();
+    let thread = std::thread::Builder::new().name("remove".to_owned());
+    if let Err(error) = thread.spawn(move || drop(caches)) {
+        tracing::debug!("cannot start a thread to remove caches: {}", words(&error));
+    }
 }
 
 /// The directory of a path, as a text in an environment.

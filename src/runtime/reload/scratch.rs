@@ -1,66 +1,84 @@
 //! A directory of a reload's own: where files wait for their turn, and where a generation of caches lives.
 //!
-//! Whoever made it holds a lock in it, which dies with its process (flock(2)). So what a killed predecessor left is told
-//! from what another container on the same volume is using.
+//! Whoever made it holds a lock on the directory itself, which dies with its process (flock(2)). So what a killed
+//! predecessor left is told from what another container on the same volume is using, and there is no file in it that
+//! somebody else could replace. Everything goes by the descriptors of the directory and of the one that it is in.
 
 use crate::exit;
 use crate::runtime::failure::Failure;
-use crate::sys::files::{self, Made};
+use crate::sys::files::{self, Dir, Kind};
 use crate::sys::users::Identity;
 use crate::sys::words;
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Its owner and the owner's group: what is in it may be secret.
 const MODE: u32 = 0o750;
-const LOCK: &str = ".lock";
 /// So many names are tried; others may be another container's.
 const TRIES: u32 = 1000;
+/// So many names of a directory are looked at for what was left: whoever may write there can fill it.
+const MOST_NAMES: usize = 100_000;
 
 /// Removed when it is dropped, unless it was kept.
 pub struct Scratch {
-    path: PathBuf,
+    parent: Dir,
+    name: OsString,
+    dir: Dir,
     kept: bool,
-    _lock: File,
 }
 
 impl Scratch {
-    /// Makes `PARENT/PREFIX<n>` for `owner`, with the first free number after `number`, which becomes it.
+    /// Makes a directory in `parent` for `owner`, under the first free one of `names`.
     ///
     /// # Errors
-    /// It cannot be made or written.
+    /// It cannot be made.
     pub fn make(
         parent: &Path,
-        prefix: &str,
-        number: &mut u32,
+        names: &mut dyn FnMut() -> String,
         owner: Option<&Identity>,
     ) -> Result<Self, Failure> {
         let refused = |text: String| Failure::new(exit::CANT_CREATE, text);
+        let parent = Dir::open(parent).map_err(|error| refused(error.to_string()))?;
+        let owner = owner.map(|owner| (owner.uid, owner.gid));
         for _ in 0..TRIES {
-            *number = number.saturating_add(1);
-            let path = parent.join(format!("{prefix}{number}"));
-            match files::make_directory(&path, owner, MODE).map_err(|error| refused(error.to_string()))? {
-                Made::Existed => continue,
-                Made::Created => {}
-            }
-            return match File::create_new(path.join(LOCK)) {
-                Ok(lock) => {
+            let name = OsString::from(names());
+            match parent.make_dir(&name, MODE, owner) {
+                Ok(dir) => {
                     // Where there are no locks (some network file systems) it is only less protected from a neighbour.
-                    let _ = lock.try_lock();
-                    Ok(Self { path, kept: false, _lock: lock })
+                    let _ = dir.try_lock();
+                    return Ok(Self { parent, name, dir, kept: false });
                 }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
-                    let _ = fs::remove_dir_all(&path);
-                    Err(refused(format!("cannot write in {}: {}", path.display(), words(&error))))
+                    // It may have been made, and not been given its owner.
+                    let _ = parent.remove_dir(&name);
+                    let path = parent.path().join(&name);
+                    return Err(refused(format!(
+                        "cannot make directory {}: {}",
+                        path.display(),
+                        words(&error)
+                    )));
                 }
-            };
+            }
         }
-        Err(refused(format!("cannot make a directory {prefix}N in {}: all are there", parent.display())))
+        let path = parent.path().display();
+        Err(refused(format!("cannot make a directory in {path}: each of {TRIES} names is taken")))
     }
 
+    /// Where it is for processes.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.dir.path()
+    }
+
+    /// It, opened.
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// The directory that it is in, opened.
+    pub fn parent(&self) -> &Dir {
+        &self.parent
     }
 
     /// It stays when it is dropped, for processes that use it.
@@ -68,51 +86,48 @@ impl Scratch {
         self.kept = true;
     }
 
-    /// Removes it without waiting: it may hold a thousand files, and the disk may be slow.
-    pub fn remove_later(mut self) {
-        self.kept = true;
-        let path = self.path.clone();
-        let thread = std::thread::Builder::new().name("remove".to_owned());
-        if let Err(error) = thread.spawn(move || remove(&path)) {
-            tracing::debug!("cannot start a thread to remove {}: {}", self.path.display(), words(&error));
-            remove(&self.path);
-        }
+    /// It is removed when it is dropped.
+    pub fn discard(&mut self) {
+        self.kept = false;
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         if !self.kept {
-            remove(&self.path);
+            remove(&self.parent, &self.name);
         }
     }
 }
 
-fn remove(path: &Path) {
-    match fs::remove_dir_all(path) {
+fn remove(parent: &Dir, name: &OsStr) {
+    match files::remove_tree(parent, name) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => tracing::warn!("cannot remove {}: {}", path.display(), words(&error)),
+        Err(error) => {
+            tracing::warn!("cannot remove {}: {}", parent.path().join(name).display(), words(&error));
+        }
     }
 }
 
-/// Removes what dead processes left as `PARENT/PREFIX<n>`.
-pub fn sweep(parent: &Path, prefix: &str) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(prefix));
-        let ours = number.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
-        if !ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+/// Removes what dead processes left in `parent` under names that `is_ours`.
+///
+/// As root in a directory that another user may write, that user could give any directory of root's such a name: there
+/// only what looks as init made it is removed.
+pub fn sweep(parent: &Path, is_ours: &dyn Fn(&str) -> bool) {
+    let Ok(parent) = Dir::open(parent) else { return };
+    let shared = !parent.entry().is_ok_and(|entry| entry.is_own() && entry.mode & 0o022 == 0);
+    for name in parent.names(MOST_NAMES).unwrap_or_default() {
+        if !name.to_str().is_some_and(is_ours)
+            || !parent.look(&name).is_ok_and(|it| it.kind == Kind::Directory)
+        {
             continue;
         }
-        // One without a lock is half made or half removed.
-        let dead = match File::open(entry.path().join(LOCK)) {
-            Ok(lock) => lock.try_lock().is_ok(),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        };
-        if dead {
-            tracing::info!("removing {}, which an earlier init left", entry.path().display());
-            remove(&entry.path());
+        let Ok(dir) = parent.open_dir(&name) else { continue };
+        let made_by_init = || dir.entry().is_ok_and(|entry| entry.is_own() && entry.mode == MODE);
+        if (!shared || made_by_init()) && dir.try_lock().is_ok() {
+            tracing::info!("removing {}, which an earlier init left", dir.path().display());
+            remove(&parent, &name);
         }
     }
 }
@@ -120,32 +135,99 @@ pub fn sweep(parent: &Path, prefix: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
+
+    fn numbered(number: &mut u32) -> impl FnMut() -> String {
+        move || {
+            *number += 1;
+            format!("x-{number}")
+        }
+    }
+
+    fn is_ours(name: &str) -> bool {
+        name.strip_prefix("x-").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+    }
 
     #[test]
-    fn what_is_in_use_is_not_swept_and_what_was_left_is() {
+    fn directories_in_use_are_kept_and_those_of_dead_processes_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let mut number = 0;
-        let one = Scratch::make(dir.path(), "x-", &mut number, None).unwrap();
-        let mut two = Scratch::make(dir.path(), "x-", &mut number, None).unwrap();
+        let one = Scratch::make(dir.path(), &mut numbered(&mut number), None).unwrap();
+        let mut two = Scratch::make(dir.path(), &mut numbered(&mut number), None).unwrap();
         assert_eq!(number, 2);
         fs::create_dir(dir.path().join("x-y")).unwrap();
-        sweep(dir.path(), "x-");
+        sweep(dir.path(), &is_ours);
         assert!(one.path().exists() && two.path().exists());
         let (first, second) = (one.path().to_owned(), two.path().to_owned());
         drop(one);
         two.keep();
         drop(two);
         assert!(!first.exists() && second.exists());
-        sweep(dir.path(), "x-");
+        sweep(dir.path(), &is_ours);
         assert!(!second.exists() && dir.path().join("x-y").exists());
     }
 
     #[test]
-    fn a_name_that_is_taken_is_left_alone() {
+    fn an_existing_name_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("x-1")).unwrap();
         let mut number = 0;
-        let made = Scratch::make(dir.path(), "x-", &mut number, None).unwrap();
-        assert_eq!((number, made.path()), (2, dir.path().join("x-2").as_path()));
+        let made = Scratch::make(dir.path(), &mut numbered(&mut number), None).unwrap();
+        assert_eq!(made.path(), dir.path().join("x-2").as_path());
+        drop(made);
+        assert!(dir.path().join("x-1").exists());
+    }
+
+    #[test]
+    fn a_fifo_in_the_directory_does_not_hold_the_sweep() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = dir.path().join("x-7");
+        fs::create_dir(&left).unwrap();
+        for name in [".lock", "app.env"] {
+            nix::unistd::mkfifo(&left.join(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        }
+        sweep(dir.path(), &is_ours);
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn a_link_under_a_name_of_inits_is_neither_followed_nor_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("file"), "x").unwrap();
+        symlink(other.path(), dir.path().join("x-7")).unwrap();
+        sweep(dir.path(), &is_ours);
+        assert!(other.path().join("file").exists() && dir.path().join("x-7").exists());
+    }
+
+    #[test]
+    fn a_directory_of_roots_that_the_application_renamed_is_not_swept() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        lchown(dir.path(), Some(33), Some(33)).unwrap();
+        let uploads = dir.path().join("x-1");
+        fs::create_dir(&uploads).unwrap();
+        fs::set_permissions(&uploads, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(uploads.join("file"), "x").unwrap();
+        let own = dir.path().join("x-2");
+        fs::create_dir(&own).unwrap();
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o750)).unwrap();
+        sweep(dir.path(), &is_ours);
+        assert!(uploads.join("file").exists() && !own.exists());
+    }
+
+    #[test]
+    fn a_removal_hits_the_directory_that_was_made_and_nothing_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("file"), "x").unwrap();
+        let made = Scratch::make(dir.path(), &mut || "x-1".to_owned(), None).unwrap();
+        fs::rename(made.path(), dir.path().join("moved")).unwrap();
+        symlink(other.path(), made.path()).unwrap();
+        drop(made);
+        assert!(other.path().join("file").exists());
     }
 }

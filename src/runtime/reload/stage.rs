@@ -8,16 +8,19 @@ use crate::exit;
 use crate::fetch::place::{Target, place};
 use crate::runtime::failure::Failure;
 use crate::runtime::shell::{Origin, Shell};
+use crate::sys::files::{self, Dir, Owner};
 use crate::sys::users::Identity;
 use crate::sys::words;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = ".init-reload-";
 /// What an earlier file is kept as until all are in their places.
 const EARLIER: &str = ".earlier-";
+/// The largest file that is copied where a file system has no hard links, in bytes.
+const MOST_COPIED: u64 = 64 << 20;
 
 /// A file that waits.
 struct Waiting {
@@ -32,7 +35,6 @@ struct Waiting {
 pub struct Stage {
     directories: BTreeMap<PathBuf, Scratch>,
     waiting: Vec<Waiting>,
-    number: u32,
 }
 
 impl Stage {
@@ -50,7 +52,7 @@ impl Stage {
         }
         let owner = shell.identity(None).ok().flatten();
         let owner = owner.map(|app| Identity { uid: shell.own_uid, ..app });
-        let directory = Scratch::make(parent, PREFIX, &mut self.number, owner.as_ref())?;
+        let directory = Scratch::make(parent, &mut name_of_scratch, owner.as_ref())?;
         let staged = directory.path().join(name);
         self.directories.insert(parent.to_owned(), directory);
         Ok(staged)
@@ -71,7 +73,8 @@ impl Stage {
         text: &str,
         target: &Target,
     ) -> Result<Option<PathBuf>, Failure> {
-        if fs::read(&target.path).is_ok_and(|now| now == text.as_bytes()) {
+        let most = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        if files::read(&target.path, Owner::Init, most).is_ok_and(|now| now == text.as_bytes()) {
             return Ok(None);
         }
         let staged = self.place_of(shell, &target.path)?;
@@ -98,9 +101,8 @@ impl Stage {
         for file in &plan.files {
             let Some((parent, name)) = file.path.parent().zip(file.path.file_name()) else { continue };
             let Some(directory) = self.directories.get(parent) else { continue };
-            let staged = directory.path().join(name);
-            if !staged.exists()
-                && let Err(error) = fs::hard_link(&file.path, &staged).or_else(|_| copy(&file.path, &staged))
+            if directory.dir().look(name).is_err()
+                && let Err(error) = double(directory.parent(), name, directory.dir(), name)
                 && error.kind() != io::ErrorKind::NotFound
             {
                 tracing::warn!("cannot put {} beside what is new: {}", file.path.display(), words(&error));
@@ -126,9 +128,9 @@ impl Stage {
     /// One could not be placed; every place has its earlier file again.
     pub fn commit(self) -> Result<Vec<(PathBuf, Origin)>, Failure> {
         for (done, file) in self.waiting.iter().enumerate() {
-            if let Err(error) = file.enter() {
+            if let Err(error) = self.enter(file) {
                 for earlier in self.waiting.iter().take(done) {
-                    earlier.leave();
+                    self.leave(earlier);
                 }
                 let text = format!("cannot place {}: {}", file.path.display(), words(&error));
                 return Err(Failure::new(exit::CANT_CREATE, text));
@@ -136,40 +138,73 @@ impl Stage {
         }
         Ok(self.waiting.into_iter().filter_map(|file| Some((file.path, file.origin?))).collect())
     }
-}
 
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt as _, chown};
-    fs::copy(from, to)?;
-    let meta = fs::metadata(from)?;
-    chown(to, Some(meta.uid()), Some(meta.gid()))
-}
-
-impl Waiting {
-    fn earlier(&self) -> PathBuf {
-        let name = self.staged.file_name().unwrap_or_default().to_string_lossy();
-        self.staged.with_file_name(format!("{EARLIER}{name}"))
+    /// The directory that a file waits in, and its name there and in its place.
+    fn waits_in<'a>(&'a self, file: &'a Waiting) -> io::Result<(&'a Scratch, &'a OsStr)> {
+        let directory = file.path.parent().and_then(|parent| self.directories.get(parent));
+        directory.zip(file.path.file_name()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn enter(&self) -> io::Result<()> {
+    fn enter(&self, file: &Waiting) -> io::Result<()> {
+        let (directory, name) = self.waits_in(file)?;
         // The earlier one stays in its place until the new one has it: no reader finds nothing.
-        match fs::hard_link(&self.path, self.earlier()) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // A file system without hard links.
-            Err(_) => copy(&self.path, &self.earlier())?,
+        match double(directory.parent(), name, directory.dir(), &earlier(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
-        fs::rename(&self.staged, &self.path)
+        directory.dir().rename(name, directory.parent(), name)
     }
 
-    fn leave(&self) {
-        let earlier = self.earlier();
-        let outcome =
-            if earlier.exists() { fs::rename(&earlier, &self.path) } else { fs::remove_file(&self.path) };
-        if let Err(error) = outcome {
-            tracing::error!("cannot put the earlier {} back: {}", self.path.display(), words(&error));
+    fn leave(&self, file: &Waiting) {
+        let back = || {
+            let (directory, name) = self.waits_in(file)?;
+            match directory.dir().rename(earlier(name), directory.parent(), name) {
+                // There was none.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => directory.parent().remove_file(name),
+                result => result,
+            }
+        };
+        if let Err(error) = back() {
+            tracing::error!("cannot put the earlier {} back: {}", file.path.display(), words(&error));
         }
     }
+}
+
+/// What an earlier file of this name waits as.
+fn earlier(name: &OsStr) -> OsString {
+    let mut all = OsString::from(EARLIER);
+    all.push(name);
+    all
+}
+
+/// Gives a file a second name, or a copy where the file system has no hard links.
+fn double(from: &Dir, name: &OsStr, to: &Dir, new: &OsStr) -> io::Result<()> {
+    match from.link(name, to, new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => copy(from, name, to, new),
+        result => result,
+    }
+}
+
+fn copy(from: &Dir, name: &OsStr, to: &Dir, new: &OsStr) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    let source = from.open_file(name, Owner::Anyone)?;
+    let data = source.metadata()?;
+    let mut target = to.create_new(new, 0o600)?;
+    if io::copy(&mut source.take(MOST_COPIED.saturating_add(1)), &mut target)? > MOST_COPIED {
+        return Err(io::Error::other(format!("it is larger than {MOST_COPIED} bytes")));
+    }
+    fchown(&target, Some(data.uid()), Some(data.gid()))?;
+    target.set_permissions(data.permissions())
+}
+
+/// A name that nobody can have taken beforehand, to keep a reload from working.
+fn name_of_scratch() -> String {
+    format!("{PREFIX}{:016x}", crate::sys::random())
+}
+
+fn is_scratch(name: &str) -> bool {
+    let rest = name.strip_prefix(PREFIX);
+    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Removes what a killed init left beside the files of the plan.
@@ -178,16 +213,17 @@ pub fn sweep(plan: &Plan) {
     let mut directories: Vec<&Path> = parents.chain([plan.state_dir.as_path()]).collect();
     directories.sort();
     directories.dedup();
-    directories.into_iter().for_each(|directory| scratch::sweep(directory, PREFIX));
+    directories.into_iter().for_each(|directory| scratch::sweep(directory, &is_scratch));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn stage(dir: &Path, names: &[&str]) -> Stage {
         let mut stage = Stage::default();
-        let scratch = Scratch::make(dir, PREFIX, &mut stage.number, None).unwrap();
+        let scratch = Scratch::make(dir, &mut name_of_scratch, None).unwrap();
         for name in names {
             let staged = scratch.path().join(name);
             fs::write(&staged, "new").unwrap();

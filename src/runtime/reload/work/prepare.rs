@@ -173,5 +173,9 @@ pub(super) fn generation(shell: &mut Shell, number: &mut u32) -> Result<Option<S
     let parent = shell.plan.state_dir.join(GENERATIONS);
     preflight::make_own(shell, &parent, app.as_ref())
         .map_err(|text| Failure::new(exit::CANT_CREATE, text))?;
-    Scratch::make(&parent, "", number, app.as_ref()).map(Some)
+    let mut next = || {
+        *number = number.saturating_add(1);
+        number.to_string()
+    };
+    Scratch::make(&parent, &mut next, app.as_ref()).map(Some)
 }
