@@ -3,10 +3,12 @@
 //! A path of more than 107 bytes does not fit into `sockaddr_un` (unix(7)). It is reached through its directory then, as
 //! `/proc/self/fd/N/NAME`, so that no directory has to be changed to.
 
+use super::files::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, umask};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
@@ -95,9 +97,23 @@ pub fn claim(directory: &Path) -> io::Result<Option<Claim>> {
 /// # Errors
 /// Something is at `path`, or the directory cannot be written.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
-    let address = Address::of(path)?;
-    let before = umask(Mode::from_bits_truncate(0o177));
-    let bound = UnixListener::bind(address.path());
+    bind(Address::of(path)?.path(), 0o600)
+}
+
+/// Listens under `name` in an open directory, for whoever `mode` lets, without blocking: whatever happens to the directory's
+/// path meanwhile. The socket has its mode from the beginning, and nothing is changed by its path. As for [`listen`], no
+/// other thread may make files.
+///
+/// # Errors
+/// Something has that name, or the directory cannot be written.
+pub fn listen_in(directory: &Dir, name: &OsStr, mode: u32) -> io::Result<UnixListener> {
+    let here = Path::new("/proc/self/fd").join(directory.as_fd().as_raw_fd().to_string());
+    bind(&here.join(name), mode)
+}
+
+fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    let before = umask(Mode::from_bits_truncate(!mode & 0o777));
+    let bound = UnixListener::bind(path);
     umask(before);
     let listener = bound?;
     listener.set_nonblocking(true)?;
@@ -145,6 +161,25 @@ mod tests {
             assert_eq!(connect(&path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         }
         assert!(listen(&directory.path().join("n".repeat(200))).is_err());
+    }
+
+    #[test]
+    fn in_an_open_directory_the_socket_has_its_mode_and_nothing_else_is_touched() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        std::fs::create_dir(at("a")).unwrap();
+        std::fs::create_dir(at("other")).unwrap();
+        let directory = Dir::open(&at("a")).unwrap();
+        std::fs::rename(at("a"), at("moved")).unwrap();
+        std::os::unix::fs::symlink("other", at("a")).unwrap();
+        let _listener = listen_in(&directory, OsStr::new("health.sock"), 0o666).unwrap();
+        assert_eq!(at("moved/health.sock").metadata().unwrap().permissions().mode() & 0o777, 0o666);
+        assert!(!at("other/health.sock").exists());
+        // A link in its place is neither followed nor replaced.
+        std::fs::write(at("victim"), "").unwrap();
+        std::os::unix::fs::symlink("../victim", at("moved/link")).unwrap();
+        assert!(listen_in(&directory, OsStr::new("link"), 0o666).is_err());
+        assert_ne!(at("victim").metadata().unwrap().permissions().mode() & 0o777, 0o666);
     }
 
     #[test]

@@ -23,13 +23,14 @@ pub mod request;
 use super::Mode;
 use super::shell::Shell;
 use crate::probe::Address;
-use crate::sys::words;
+use crate::sys::files::{Dir, Kind};
+use crate::sys::{socket, words};
 use answer::Source;
 use request::{MOST_HEAD, Request};
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -80,10 +81,14 @@ async fn listen(text: &str) -> Result<Listener, String> {
     let failed = |error: io::Error| words(&error);
     match Address::parse(text).map_err(|error| error.to_string())? {
         Address::Unix(path) => {
-            clear(&path).await?;
-            let listener = UnixListener::bind(&path).map_err(failed)?;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(MODE)).map_err(failed)?;
-            Ok(Listener::Unix(listener))
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                return Err("it is not the path of a socket".to_owned());
+            };
+            // Whoever may write there could change what the path leads to at any moment.
+            let directory = Dir::open(parent).map_err(|error| error.to_string())?;
+            clear(&directory, name, &path).await?;
+            let listener = socket::listen_in(&directory, name, MODE).and_then(UnixListener::from_std);
+            listener.map(Listener::Unix).map_err(failed)
         }
         Address::Tcp(addresses) => {
             let first = addresses.first().copied().unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -93,13 +98,13 @@ async fn listen(text: &str) -> Result<Listener, String> {
 }
 
 /// Takes away the socket of an init that was killed.
-async fn clear(path: &Path) -> Result<(), String> {
-    if !path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
+async fn clear(directory: &Dir, name: &OsStr, path: &Path) -> Result<(), String> {
+    if !directory.look(name).is_ok_and(|found| found.kind == Kind::Socket) {
         return Ok(());
     }
     match tokio::time::timeout(HEAD_WITHIN, UnixStream::connect(path)).await {
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(|error| words(&error))
+            directory.remove_file(name).map_err(|error| words(&error))
         }
         Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         _ => Err("another process listens there".to_owned()),
