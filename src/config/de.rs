@@ -4,6 +4,7 @@
 //! what `${VAR}` gives. [`read`] goes on after an error: what was wrong is taken out and the rest is read again.
 
 use super::error::ConfigError;
+use super::secret::hide_value;
 use super::suggest;
 use super::tree::{self, Loc, Node, Source, Table, Value};
 use super::values::{AT, MAYBE, read_switch};
@@ -97,11 +98,7 @@ impl DeError {
         if self.loc.is_none() {
             self.loc = Some(node.loc);
             if let (Some(written), Some(value)) = (&node.written, node.str()) {
-                let shown = self.message.replace(&format!("{value:?}"), &format!("the value of {written:?}"));
-                // Four characters and more may be a part of a secret.
-                let leaks = value.len() > 3 && shown.contains(value);
-                self.message =
-                    if leaks { format!("the value of {written:?} does not fit here") } else { shown };
+                self.message = hide_value(&self.message, value, written);
             }
         }
         self
@@ -273,9 +270,17 @@ impl<'de> Deserializer<'de> for De<'_> {
         .map_err(|error| error.at(self.node))
     }
 
+    /// Free text. What has a grammar of its own (durations, sizes, words…) asks for `any` or `str`, and gets the value.
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DeError> {
+        match &self.node.printed {
+            Some(text) => visitor.visit_str(text),
+            None => self.any(visitor),
+        }
+        .map_err(|error| error.at(self.node))
+    }
+
     forward_to_deserialize_any! {
-        i128 u128 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map enum identifier
-        ignored_any
+        i128 u128 char str bytes byte_buf unit unit_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }
 

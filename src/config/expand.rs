@@ -37,7 +37,27 @@ const MAX_DEPTH: usize = 16;
 
 /// Replaces the references in `text`.
 pub fn expand(text: &str, lookup: Lookup<'_>) -> Result<Expanded, ExpandError> {
-    let mut reader = Reader { text, at: 0, lookup, changed: false, literal: false };
+    expand_with(text, lookup, false)
+}
+
+/// As [`expand`], but what is looked up is text to be expanded once more, and so is the result: a `$` in it is a `$$`. With a
+/// lookup that gives `${VAR}` for VAR, the result shows where values stand and none of them.
+pub fn expand_once(text: &str, lookup: Lookup<'_>) -> Result<String, ExpandError> {
+    expand_with(text, lookup, true).map(|expanded| expanded.text)
+}
+
+/// `text` as something in which nothing is left to expand.
+pub fn escape(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+/// Whether a text that is still to be expanded refers to a variable.
+pub fn has_reference(text: &str) -> bool {
+    text.replace("$$", "").contains("${")
+}
+
+fn expand_with(text: &str, lookup: Lookup<'_>, escaped: bool) -> Result<Expanded, ExpandError> {
+    let mut reader = Reader { text, at: 0, lookup, changed: false, literal: false, escaped };
     let expanded = reader.until_end(0, true)?;
     Ok(Expanded {
         text: expanded,
@@ -53,6 +73,8 @@ struct Reader<'a> {
     changed: bool,
     /// Text stood outside of references, at the top.
     literal: bool,
+    /// A `$` is written as `$$`.
+    escaped: bool,
 }
 
 impl Reader<'_> {
@@ -76,7 +98,7 @@ impl Reader<'_> {
                 self.skip(2);
                 self.changed = true;
                 self.literal |= depth == 0;
-                out.push('$');
+                out.push_str(if self.escaped { "$$" } else { "$" });
             } else if self.rest().starts_with("${") {
                 self.changed = true;
                 out.push_str(&self.reference(depth, live)?);
@@ -86,6 +108,9 @@ impl Reader<'_> {
                 self.skip(c.len_utf8());
                 self.literal |= depth == 0;
                 out.push(c);
+                if c == '$' && self.escaped {
+                    out.push('$');
+                }
             }
         }
         Ok(out)
@@ -104,6 +129,7 @@ impl Reader<'_> {
             let what = "\"${\" wants the name of a variable after it; \"$${\" stands for the two characters";
             return self.error(start, what.into());
         }
+        let is_live = live;
         let value = if live { (self.lookup)(&name) } else { None };
         let set = value.clone().filter(|value| !value.is_empty());
         let known = [":-", ":+", ":?"].into_iter().find(|form| self.rest().starts_with(form));
@@ -123,8 +149,12 @@ impl Reader<'_> {
             ":+" => live && set.is_some(),
             _ => false,
         };
+        let from = self.at;
+        // The message of ":?" is shown, so that no value may stand in it.
+        let live = wanted && form != ":?";
         let text =
-            if form.is_empty() { String::new() } else { self.until_end(depth.saturating_add(1), wanted)? };
+            if form.is_empty() { String::new() } else { self.until_end(depth.saturating_add(1), live)? };
+        let message = self.text.get(from..self.at).unwrap_or_default();
         if !self.rest().starts_with('}') {
             return self.error(start, format!("\"${{{name}\" is not closed by \"}}\""));
         }
@@ -132,10 +162,12 @@ impl Reader<'_> {
         match form {
             ":-" => Ok(set.unwrap_or(text)),
             ":+" => Ok(if set.is_some() { text } else { String::new() }),
-            ":?" if wanted && text.is_empty() => self.error(start, format!("{name} is not set, and must be")),
-            ":?" if wanted => self.error(start, format!("{name} is not set: {text}")),
+            ":?" if wanted && message.is_empty() => {
+                self.error(start, format!("{name} is not set, and must be"))
+            }
+            ":?" if wanted => self.error(start, format!("{name} is not set: {message}")),
             ":?" => Ok(set.unwrap_or_default()),
-            _ if live && value.is_none() => {
+            _ if is_live && value.is_none() => {
                 self.error(start, format!("{name} is not set; write ${{{name}:-}} where it may be missing"))
             }
             _ => Ok(value.unwrap_or_default()),
@@ -203,6 +235,30 @@ mod tests {
     fn values_are_not_expanded_again() {
         assert_eq!(ok("${DOLLAR}"), "${A}");
         assert_eq!(ok("${NO:-${DOLLAR}}"), "${A}");
+    }
+
+    #[test]
+    fn values_can_stay_where_they_are_referred_to() {
+        let named =
+            |name: &str| env(name).map(|value| if value.is_empty() { value } else { format!("${{{name}}}") });
+        for (text, once) in [
+            ("x${A}y", "x${A}y"),
+            ("${A:+s3://${A}/${NO:-p}/.env}", "s3://${A}/p/.env"),
+            ("${EMPTY:-d}${A:-d}${A:?m}", "d${A}${A}"),
+            ("$$ $x ${NO:-$y$$}", "$$$$ $$x $$y$$$$"),
+        ] {
+            // Written as it is read: both `$$` and a lone `$` are one `$`.
+            let once = once.replace("$$$$", "$$");
+            assert_eq!(expand_once(text, &named).unwrap(), once, "{text}");
+            assert_eq!(expand(&once, &env).unwrap().text, ok(text), "{text}");
+        }
+        assert!(has_reference("a${A}") && has_reference("$$${A}"));
+        assert!(!has_reference("$${A}") && !has_reference("$A") && !has_reference(&escape("${A}")));
+    }
+
+    #[test]
+    fn the_message_of_a_missing_variable_shows_no_value() {
+        assert_eq!(bad("${NO:?not ${A} but ${DOLLAR}}").2, "NO is not set: not ${A} but ${DOLLAR}");
     }
 
     #[test]

@@ -3,12 +3,12 @@
 //! Every decision is written out, defaults too, over `preset = "none"`, in the order of the schema. What it never
 //! shows is the value of a secret:
 //!
-//! * Values of `env`, arguments of commands and S3 endpoints are shown as they were written, with their `${VAR}`. Loaded in the
-//!   same environment they give the same plan.
+//! * Where a value of a variable would stand, its `${VAR}` does. Loaded in the same environment it gives the same plan.
+//!   No such value can be printed: the plan that [`super::resolve::as_written`] gives has none in any of its texts.
 //! * A value of `env` that is written out under a name that looks secret (see [`super::secret`]) is replaced by
 //!   `${NAME:?…}`. This is the one thing that does not load back: it fails instead of being silently wrong.
 //!
-//! All else (paths, users, sources, numbers) is shown resolved.
+//! All else is shown resolved: defaults, relative paths, numbers and durations, whatever they were given by.
 
 mod tables;
 
@@ -110,26 +110,21 @@ impl Out {
     }
 }
 
-/// A string in which nothing is left to expand: a `$` is a `$`.
+/// A TOML string. Texts of the plan are still to be expanded.
 fn text(value: &str) -> String {
-    quote(&value.replace('$', "$$"))
-}
-
-/// A TOML string.
-fn quote(value: &str) -> String {
     toml::Value::String(value.to_owned()).to_string()
 }
 
-/// A command as TOML; its words hold their references as they were written.
+/// A command as TOML.
 fn list(argv: &[String]) -> String {
-    let words: Vec<String> = argv.iter().map(|word| quote(word)).collect();
+    let words: Vec<String> = argv.iter().map(|word| text(word)).collect();
     format!("[{}]", words.join(", "))
 }
 
 /// A bare key where it can be one.
 fn key(name: &str) -> String {
     let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    if bare { name.to_owned() } else { quote(name) }
+    if bare { name.to_owned() } else { text(name) }
 }
 
 fn env_table(env: &Env) -> String {
@@ -140,7 +135,7 @@ fn env_table(env: &Env) -> String {
                 true => format!("${{{name}:?is not printed, since it looks like a secret}}"),
                 false => value.clone(),
             };
-            format!("{} = {}", key(name), quote(&shown))
+            format!("{} = {}", key(name), text(&shown))
         })
         .collect();
     format!("{{ {} }}", pairs.join(", "))
@@ -196,7 +191,7 @@ fn file(out: &mut Out, file: &FilePlan) {
         out.line("decrypt", tables::decrypt(plan));
     }
     if let Some(endpoint) = &file.endpoint {
-        out.line("endpoint", quote(endpoint));
+        out.line("endpoint", text(endpoint));
     }
     out.optional("region", file.region.as_deref());
     if let Some(path_style) = file.path_style {

@@ -2,6 +2,8 @@
 //!
 //! A guess by name, for text that is shown to people: it errs on the side of hiding.
 
+use std::path::{Path, PathBuf};
+
 /// A name that holds one of these holds a secret, as far as anything printed is concerned.
 const WORDS: &[&str] =
     &["KEY", "SECRET", "TOKEN", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "_DSN", "PRIVATE"];
@@ -17,6 +19,36 @@ pub fn looks_secret(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     WORDS.iter().any(|word| upper.contains(word)) || upper.ends_with("_PASS") || upper == "PASS"
 }
+
+/// A message about `value`, to which `written` was expanded, with nothing in it of the value: where the value is quoted,
+/// `written` stands for it, and so it does for each word that is a part of the value.
+pub fn hide_value(message: &str, value: &str, written: &str) -> String {
+    let instead = format!("the value of \"{written}\"");
+    let mut shown = message.to_owned();
+    for quoted in [format!("{value:?}"), format!("\"{value}\"")] {
+        shown = shown.replace(&quoted, &instead);
+    }
+    // A path is shown without its doubled and trailing slashes.
+    let tidy = Path::new(value).components().collect::<PathBuf>().display().to_string();
+    for whole in [value.trim(), tidy.as_str()] {
+        if whole.len() >= SHORTEST && shown.contains(whole) {
+            shown = shown.replace(whole, written);
+        }
+    }
+    let lower = value.to_lowercase();
+    let ends = |c: char| c.is_whitespace() || "\"',;()".contains(c);
+    let words: Vec<&str> = message.split(ends).collect();
+    for word in words {
+        let word = word.trim_end_matches([':', '.', '?']);
+        if word.len() >= SHORTEST && lower.contains(&word.to_lowercase()) && shown.contains(word) {
+            shown = shown.replace(word, written);
+        }
+    }
+    shown
+}
+
+/// Less than so many bytes are no secret worth the name.
+const SHORTEST: usize = 4;
 
 /// `line` of a configuration with what may be a secret replaced by as many `*`, so that columns stay true: values
 /// behind names that look secret, quoted or (in a `.env` that was taken for a configuration) bare, and what stands
@@ -123,6 +155,20 @@ mod tests {
         assert_eq!(hide_in_line(r#""API_KEY" = 'abc'"#), r#""API_KEY" = '***'"#);
         assert_eq!(hide_in_line(r#"require-keys = ["A"]"#), r#"require-keys = ["A"]"#);
         assert_eq!(hide_in_line(r#"A_KEY = ["a", 'b'], B = "c""#), r#"A_KEY = ["*", '*'], B = "c""#);
+    }
+
+    #[test]
+    fn no_part_of_a_value_is_in_a_message() {
+        for (message, value, shown) in [
+            ("\"hunter2\" is no size", "hunter2", "the value of \"${X}\" is no size"),
+            ("\"hunter2\" is no address", "hunter2:99", "\"${X}\" is no address"),
+            ("there is no HUNTER2: the words are a, b", " hunter2 ", "there is no ${X}: the words are a, b"),
+            ("10.0.0.7 is reached from outside", "10.0.0.7:80", "${X} is reached from outside"),
+            ("cannot read /a/http:/b/c: no", "http://b//c", "cannot read /a/${X}: no"),
+            ("minute \"99\" is too much", "99 * * * *", "minute \"99\" is too much"),
+        ] {
+            assert_eq!(hide_value(message, value, "${X}"), shown);
+        }
     }
 
     #[test]

@@ -52,12 +52,14 @@ pub struct Node {
     pub value: Value,
     /// The text before `${VAR}` was replaced, when there was one. Shown instead of the value.
     pub written: Option<String>,
+    /// What is printed of a string, where a plan is made to be printed: it has no value of a variable in it.
+    pub printed: Option<String>,
 }
 
 /// An empty table.
 impl Default for Node {
     fn default() -> Self {
-        Self { loc: Loc::default(), value: Value::Table(Table::default()), written: None }
+        Self { loc: Loc::default(), value: Value::Table(Table::default()), written: None, printed: None }
     }
 }
 
@@ -148,7 +150,12 @@ pub fn parse(sources: &[Source], layer: usize) -> Result<Node, Vec<ConfigError>>
     let (document, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         let loc = Loc::new(number, 0..0);
-        return Ok(Node { loc, value: Value::Table(table(document.get_ref(), number)), written: None });
+        return Ok(Node {
+            loc,
+            value: Value::Table(table(document.get_ref(), number)),
+            written: None,
+            printed: None,
+        });
     }
     let mut found: Vec<ConfigError> = errors
         .iter()
@@ -175,6 +182,7 @@ fn table(table: &DeTable<'_>, layer: u32) -> Table {
                 loc: Loc::new(layer, value.span()),
                 value: node_value(value.get_ref(), layer),
                 written: None,
+                printed: None,
             },
         })
         .collect();
@@ -201,6 +209,7 @@ fn node_value(value: &DeValue<'_>, layer: u32) -> Value {
                     loc: Loc::new(layer, item.span()),
                     value: node_value(item.get_ref(), layer),
                     written: None,
+                    printed: None,
                 })
                 .collect(),
         ),

@@ -1,6 +1,7 @@
 //! Tables that stand in one line.
 
 use super::{list, text};
+use crate::config::expand::has_reference;
 use crate::config::plan::{
     DecryptPlan, Derivation, KeySource, LivePlan, ProbePlan, ReadyPlan, Secret, WarmUpPlan,
 };
@@ -77,10 +78,12 @@ pub fn probe(probe: &ProbePlan, notify: &str) -> String {
         ProbePlan::Unix { path } => format!("unix = {}", text(&path.display().to_string())),
         ProbePlan::Http { address, path, host, status } => {
             let url = match address.starts_with('/') {
+                _ if has_reference(address) => address.clone(),
                 true => format!("http://unix:{address}:{path}"),
                 false => format!("http://{address}{path}"),
             };
-            format!("http = {}, status = {}, host = {}", text(&url), text(&show_codes(status)), text(host))
+            let host = if host.is_empty() { String::new() } else { format!(", host = {}", text(host)) };
+            format!("http = {}, status = {}{host}", text(&url), text(&show_codes(status)))
         }
         ProbePlan::Command { command } => format!("command = {}", list(command)),
         ProbePlan::Notify => format!("notify = {}", text(notify)),

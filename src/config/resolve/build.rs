@@ -1,10 +1,12 @@
 //! From the schema to the plan: defaults, and checks of what the types cannot say.
 
-use super::merge::{Merged, Paths, narrow, raw, tidy};
+use super::merge::{Expansion, Merged, Paths, narrow, raw, tidy};
 use super::{Layers, check, entries, graph, observe, runs_in, service};
 use crate::config::error::ConfigError;
+use crate::config::expand::has_reference;
 use crate::config::plan::{ControlPlan, Env, LogPlan, Plan, ServicePlan};
 use crate::config::schema::{Config, Control, Log, Service};
+use crate::config::secret::hide_value;
 use crate::config::tree::{Loc, Source, error_at};
 use crate::config::values::{At, Dur, Named, Plain, Size, show_duration, show_size};
 use std::path::{Path, PathBuf};
@@ -30,12 +32,28 @@ pub struct Builder<'a> {
     pub paths: &'a Paths,
     /// Names of all services, of whatever role.
     pub declared: &'a [String],
+    /// Texts with values of variables in them: no message shows any of it.
+    expanded: &'a [Expansion],
+    /// The plan is made to be printed: texts are still to be expanded, and have been checked.
+    prints: bool,
     pub stop_timeout: Duration,
 }
 
 impl Builder<'_> {
+    /// Reports what is wrong at `loc`, with nothing of a variable's value.
     pub fn error(&mut self, loc: Loc, message: impl Into<String>) {
+        let within =
+            |whole: Loc| whole.layer == loc.layer && whole.start <= loc.start && loc.end <= whole.end;
+        let mut message = message.into();
+        for Expansion { value, written, .. } in self.expanded.iter().filter(|found| within(found.loc)) {
+            message = hide_value(&message, value, written);
+        }
         self.errors.push(error_at(self.sources, loc, message));
+    }
+
+    /// Whether a text is still to be expanded, so that nothing can be said of it.
+    pub fn is_open(&self, text: &str) -> bool {
+        self.prints && has_reference(text)
     }
 
     /// Reports bytes `start..end` of the string at `at`.
@@ -70,6 +88,10 @@ impl Builder<'_> {
             self.error(text.loc, "an empty path");
         }
         self.check(text.loc, check::no_parent(&text.value));
+        // Whether it is relative is not known before it is expanded.
+        if self.is_open(&text.value) && text.value.starts_with("${") {
+            return PathBuf::from(&text.value);
+        }
         tidy(&base.join(&text.value))
     }
 
@@ -182,12 +204,31 @@ pub fn build(
     wanted: &[&str],
     errors: &mut Vec<ConfigError>,
 ) -> Plan {
+    build_for(layers, config, merged, wanted, false, errors)
+}
+
+/// Builds the plan that is printed, of what [`build`] found right. `merged` has what runs in `wanted` roles alone.
+pub fn printed(layers: &Layers, config: Config, merged: &Merged, wanted: &[&str]) -> Plan {
+    let role = (!wanted.is_empty()).then(|| wanted.join(","));
+    Plan { role, ..build_for(layers, config, merged, &[], true, &mut Vec::new()) }
+}
+
+fn build_for(
+    layers: &Layers,
+    config: Config,
+    merged: &Merged,
+    wanted: &[&str],
+    prints: bool,
+    errors: &mut Vec<ConfigError>,
+) -> Plan {
     let mut builder = Builder {
         sources: &layers.sources,
         incomplete: !errors.is_empty(),
         errors,
         paths: &merged.paths,
         declared: &merged.services,
+        expanded: &merged.expanded,
+        prints,
         stop_timeout: STOP_TIMEOUT,
     };
     builder.absolute("work-dir", config.work_dir.as_ref());

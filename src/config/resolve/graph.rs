@@ -16,7 +16,7 @@ pub fn dependencies(
 ) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for name in list.unwrap_or_default() {
-        if present.contains(&name.value.as_str()) {
+        if present.contains(&name.value.as_str()) || builder.is_open(&name.value) {
             if !out.contains(&name.value) {
                 out.push(name.value.clone());
             }

@@ -6,7 +6,7 @@ use crate::config::expand::{self, Lookup};
 use crate::config::tree::{self, Entry, Loc, Node, Source, Table, Value, error_at};
 use crate::config::values::read_switch;
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What [`merge`] makes.
@@ -14,10 +14,19 @@ pub struct Merged {
     pub root: Node,
     /// Services that are declared, whether they are in `root` or not: another may be after them.
     pub services: Vec<String>,
-    /// Roles that any service or cron entry lists.
-    pub roles: BTreeSet<String>,
-    /// The three paths that references and relative paths rest on.
+    /// Roles that any service or cron entry lists, each as it was written.
+    pub roles: BTreeMap<String, String>,
+    /// The three paths that references and relative paths rest on; where a plan is made to be printed, as they are printed.
     pub paths: Paths,
+    /// Texts with values of variables in them.
+    pub expanded: Vec<Expansion>,
+}
+
+/// A text that variables were put into.
+pub struct Expansion {
+    pub loc: Loc,
+    pub value: String,
+    pub written: String,
 }
 
 /// `${work-dir}`, `${state-dir}`, `${dotenv-dir}`.
@@ -31,8 +40,8 @@ pub struct Paths {
 /// Where init writes unless it is told otherwise: the volume that such images declare for it.
 const STATE_DIR: &str = "/opt/php";
 
-/// Makes one tree of `layers` for `roles` (none: all). With `as_written`, the values that may hold secrets (`env`,
-/// `command`, `endpoint`) keep their references.
+/// Makes one tree of `layers` for `roles` (none: all). With `as_written`, each text is given what is printed of it as well:
+/// as much of it expanded as shows no variable's value.
 pub fn merge(
     layers: &Layers,
     env: Lookup<'_>,
@@ -40,7 +49,15 @@ pub fn merge(
     as_written: bool,
     errors: &mut Vec<ConfigError>,
 ) -> Merged {
-    let mut merger = Merger { sources: &layers.sources, env, paths: Paths::default(), as_written, errors };
+    let mut merger = Merger {
+        sources: &layers.sources,
+        env,
+        paths: Paths::default(),
+        hidden: Vec::new(),
+        as_written,
+        expanded: Vec::new(),
+        errors,
+    };
     merger.run(overlaid(&layers.trees), &layers.work_dir, roles)
 }
 
@@ -60,23 +77,26 @@ struct Merger<'a> {
     sources: &'a [Source],
     env: Lookup<'a>,
     paths: Paths,
+    /// Those of the three paths that variables are a part of.
+    hidden: Vec<&'static str>,
     as_written: bool,
+    expanded: Vec<Expansion>,
     errors: &'a mut Vec<ConfigError>,
 }
 
 impl Merger<'_> {
     fn run(&mut self, mut root: Node, work_dir: &Path, roles: &[&str]) -> Merged {
-        self.paths.work_dir = work_dir.to_owned();
-        if let Some(given) = root.table().and_then(|table| self.quiet(table, "work-dir")) {
-            self.paths.work_dir = given.into();
-        }
-        self.paths.state_dir = STATE_DIR.into();
-        if let Some(given) = root.table().and_then(|table| self.quiet(table, "state-dir")) {
-            self.paths.state_dir = given.into();
-        }
+        let mut printed = Paths::default();
+        (self.paths.work_dir, printed.work_dir) = self.own_path(&root, "work-dir", work_dir);
+        (self.paths.state_dir, printed.state_dir) = self.own_path(&root, "state-dir", Path::new(STATE_DIR));
         self.unite(&mut root);
-        let mut merged =
-            Merged { services: Vec::new(), roles: BTreeSet::new(), paths: Paths::default(), root };
+        let mut merged = Merged {
+            services: Vec::new(),
+            roles: BTreeMap::new(),
+            paths: Paths::default(),
+            expanded: Vec::new(),
+            root,
+        };
         if let Some(table) = merged.root.table_mut() {
             for key in ["file", "boot"] {
                 if let Some(items) = table.get_mut(key).and_then(Node::array_mut) {
@@ -100,8 +120,39 @@ impl Merger<'_> {
             }
             table.0.retain(|entry| entry.node.value != dropped());
         }
-        merged.paths = self.paths.clone();
+        merged.paths = if self.as_written { printed } else { self.paths.clone() };
+        merged.expanded = std::mem::take(&mut self.expanded);
         merged
+    }
+
+    /// The path that a key gives, and what is printed of it.
+    fn own_path(&mut self, root: &Node, key: &'static str, default: &Path) -> (PathBuf, PathBuf) {
+        let text = root.table().and_then(|table| table.get(key)?.str().map(str::to_owned));
+        let given = root.table().and_then(|table| self.quiet(table, key));
+        let printed = text.filter(|_| given.is_some()).and_then(|text| self.printed(&text));
+        if printed.as_deref().is_some_and(expand::has_reference) {
+            self.hidden.push(key);
+        }
+        let escaped = || expand::escape(&default.display().to_string());
+        (given.map_or_else(|| default.to_owned(), PathBuf::from), printed.unwrap_or_else(escaped).into())
+    }
+
+    /// What is printed of a text: expanded, with `${VAR}` wherever the value of a variable would stand.
+    fn printed(&self, text: &str) -> Option<String> {
+        let lookup = |name: &str| {
+            let value = self.lookup(name).filter(|value| !value.is_empty());
+            match value {
+                None => self.lookup(name),
+                Some(path) if self.is_shown(name) => Some(expand::escape(&path)),
+                Some(_) => Some(format!("${{{name}}}")),
+            }
+        };
+        expand::expand_once(text, &lookup).ok()
+    }
+
+    /// Whether a name stands for a path of the configuration itself, without a variable in it.
+    fn is_shown(&self, name: &str) -> bool {
+        is_built_in(name) && !self.hidden.contains(&name)
     }
 
     fn lookup(&self, name: &str) -> Option<String> {
@@ -157,36 +208,46 @@ impl Merger<'_> {
         self.is_enabled(table) && !nothing
     }
 
-    fn dotenv_dir(&self, table: &Table) -> Option<PathBuf> {
+    fn dotenv_dir(&mut self, table: &Table) -> Option<PathBuf> {
         let files = table.get("file")?.array()?;
         let first = files
             .iter()
             .filter_map(Node::table)
             .find(|file| self.quiet(file, "format").as_deref() == Some("dotenv"))?;
+        let text = first.get("path")?.str()?;
+        let hides = |printed: String| !printed.starts_with('/') && self.hidden.contains(&"state-dir");
+        if self.printed(text).is_some_and(|printed| expand::has_reference(&printed) || hides(printed)) {
+            self.hidden.push("dotenv-dir");
+        }
         let path = tidy(&self.paths.state_dir.join(self.quiet(first, "path")?));
         path.parent().map(Path::to_owned)
     }
 
     /// Drops the entries that are switched off, and those of other roles whose variables are not set here: a worker
     /// need not know what only the web role is given.
-    fn choose(&mut self, entries: &mut Table, wanted: &[&str], all: &mut BTreeSet<String>) {
+    fn choose(&mut self, entries: &mut Table, wanted: &[&str], all: &mut BTreeMap<String, String>) {
         entries.0.retain_mut(|entry| {
             let Some(table) = entry.node.table() else { return true };
             if !self.is_enabled(table) {
                 return false;
             }
-            let roles: Vec<String> = table
+            let roles: Vec<(String, String)> = table
                 .get("roles")
                 .and_then(Node::array)
                 .unwrap_or_default()
                 .iter()
                 .filter_map(Node::str)
-                .filter_map(|text| expand::expand(text, &|name| self.lookup(name)).ok())
-                .map(|expanded| expanded.text)
+                .filter_map(|text| {
+                    let expanded = expand::expand(text, &|name| self.lookup(name)).ok()?;
+                    Some((expanded.text, text.to_owned()))
+                })
                 .collect();
-            all.extend(roles.iter().cloned());
-            if super::runs_in(&roles, wanted) {
-                return true;
+            let names: Vec<&str> = roles.iter().map(|(role, _)| role.as_str()).collect();
+            let runs = super::runs_in(&names, wanted);
+            all.extend(roles);
+            // What is printed has been checked already.
+            if runs || self.as_written {
+                return runs;
             }
             let before = self.errors.len();
             let mut copy = entry.node.clone();
@@ -212,9 +273,8 @@ impl Merger<'_> {
                 }
             }
             "migrate" => self.entry(&mut entry.node),
-            key => {
-                let private = key == "env";
-                if !self.keeps(&mut entry.node, private) {
+            _ => {
+                if !self.keeps(&mut entry.node) {
                     entry.node.value = dropped();
                 }
             }
@@ -224,34 +284,30 @@ impl Merger<'_> {
     /// One service, cron entry, file, boot step or the migration.
     fn entry(&mut self, node: &mut Node) {
         let Some(table) = node.table_mut() else { return };
-        table.0.retain_mut(|entry| {
-            let private = matches!(entry.key.as_str(), "env" | "command" | "endpoint");
-            self.keeps(&mut entry.node, private)
-        });
+        table.0.retain_mut(|entry| self.keeps(&mut entry.node));
     }
 
     /// Expands `node`; `false` when it expands to nothing or is wrong, so that its key counts as not written.
-    fn keeps(&mut self, node: &mut Node, private: bool) -> bool {
+    fn keeps(&mut self, node: &mut Node) -> bool {
         match &mut node.value {
             Value::Table(table) => {
-                // The command of a probe is as private as that of its service.
-                table.0.retain_mut(|entry| self.keeps(&mut entry.node, private || entry.key == "command"));
+                table.0.retain_mut(|entry| self.keeps(&mut entry.node));
                 true
             }
             Value::Array(items) => {
-                items.retain_mut(|item| self.keeps(item, private));
+                items.retain_mut(|item| self.keeps(item));
                 true
             }
-            Value::Str(_) => self.keeps_text(node, private),
+            Value::Str(_) => self.keeps_text(node),
             _ => true,
         }
     }
 
-    fn keeps_text(&mut self, node: &mut Node, private: bool) -> bool {
+    fn keeps_text(&mut self, node: &mut Node) -> bool {
         let Value::Str(text) = &mut node.value else { return true };
         let from_env = Cell::new(false);
         let expanded = expand::expand(text, &|name| {
-            from_env.set(from_env.get() || !is_built_in(name));
+            from_env.set(from_env.get() || !self.is_shown(name));
             self.lookup(name)
         });
         match expanded {
@@ -266,17 +322,20 @@ impl Merger<'_> {
                 false
             }
             Ok(expanded) if expanded.text.is_empty() && expanded.only_references => false,
-            // Paths of the configuration itself are no secrets.
-            Ok(expanded) if self.as_written && private && !from_env.get() => {
-                *text = expanded.text.replace('$', "$$");
+            Ok(expanded) => {
+                if self.as_written {
+                    node.printed = self.printed(text);
+                }
+                if expanded.changed {
+                    let written = std::mem::replace(text, expanded.text);
+                    if from_env.get() {
+                        let (value, written) = (text.clone(), written.clone());
+                        self.expanded.push(Expansion { loc: node.loc, value, written });
+                    }
+                    node.written = Some(written);
+                }
                 true
             }
-            Ok(_) if self.as_written && private => true,
-            Ok(expanded) if expanded.changed => {
-                node.written = Some(std::mem::replace(text, expanded.text));
-                true
-            }
-            Ok(_) => true,
         }
     }
 

@@ -16,9 +16,12 @@ mod service;
 use super::error::ConfigError;
 use super::plan::Plan;
 use super::schema::Config;
+use super::secret::hide_value;
 use super::suggest;
 use super::tree::{self, Node, Source};
-use super::{de, expand::Lookup};
+use super::{de, expand, expand::Lookup};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What is resolved: the texts, parsed, and what was found out about the directory.
@@ -65,6 +68,35 @@ impl Layers {
         self.trees.last()
     }
 
+    /// The variables that the layers refer to, with their values. Those of an option that is not chosen are not among them.
+    fn variables(&self, env: Lookup<'_>) -> BTreeMap<String, String> {
+        let found = RefCell::new(BTreeMap::new());
+        let record = |name: &str| {
+            let value = env(name)?;
+            found.borrow_mut().insert(name.to_owned(), value.clone());
+            Some(value)
+        };
+        let mut rest: Vec<&Node> = self.trees.iter().collect();
+        while let Some(node) = rest.pop() {
+            match &node.value {
+                // What is wrong in it has been reported.
+                tree::Value::Str(text) => drop(expand::expand(text, &record)),
+                tree::Value::Array(items) => rest.extend(items),
+                tree::Value::Table(table) => rest.extend(table.0.iter().map(|entry| &entry.node)),
+                _ => {}
+            }
+        }
+        found.into_inner()
+    }
+
+    /// A message of somebody who has only seen the plan, with no value of a variable in it.
+    pub fn hide(&self, message: &str, env: Lookup<'_>) -> String {
+        let variables = self.variables(env);
+        variables.iter().fold(message.to_owned(), |message, (name, value)| {
+            hide_value(&message, value, &format!("${{{name}}}"))
+        })
+    }
+
     /// Where `message` is told that something at `node` is wrong.
     pub fn error_at(&self, node: &Node, message: String) -> ConfigError {
         tree::error_at(&self.sources, node.loc, message)
@@ -78,7 +110,11 @@ pub fn resolve(layers: &Layers, env: Lookup<'_>, role: Option<&str>) -> Result<P
     resolve_with(layers, env, role, false)
 }
 
-/// As [`resolve`], but `env`, `command` and `endpoint` keep their `${VAR}`, for printing.
+/// The plan of `layers` to be printed: every text in it is one to be expanded, in which `${VAR}` stands where the plan of
+/// [`resolve`] has the value of VAR. Numbers, durations and words are as they are there. Relative paths that begin with a
+/// variable stay as they are, and a URL with a variable in it is the whole address of its probe.
+///
+/// What is wrong is for [`resolve`] to say.
 pub fn as_written(layers: &Layers, env: Lookup<'_>, role: Option<&str>) -> Result<Plan, Vec<ConfigError>> {
     resolve_with(layers, env, role, true)
 }
@@ -94,9 +130,12 @@ fn resolve_with(
     let mut merged = merge::merge(layers, env, &wanted, as_written, &mut errors);
     let config: Config = de::read(&mut merged.root, &layers.sources, &mut errors);
     for role in &wanted {
-        if !merged.roles.contains(*role) {
+        if !merged.roles.contains_key(*role) {
             errors.push(unknown_role(role, &merged));
         }
+    }
+    if as_written && errors.is_empty() {
+        return Ok(build::printed(layers, config, &merged, &wanted));
     }
     let plan = build::build(layers, config, &merged, &wanted, &mut errors);
     if errors.is_empty() {
@@ -116,7 +155,7 @@ fn split_roles(role: &str) -> Vec<&str> {
 }
 
 fn unknown_role(role: &str, merged: &merge::Merged) -> ConfigError {
-    let roles: Vec<&str> = merged.roles.iter().map(String::as_str).collect();
+    let roles: Vec<&str> = merged.roles.values().map(String::as_str).collect();
     let near =
         suggest::nearest(role, &roles).map_or(String::new(), |near| format!(" did you mean \"{near}\"?"));
     let known = match roles.as_slice() {

@@ -46,7 +46,7 @@ fn listen(address: &str, expose: bool) -> Option<String> {
 pub fn ecs(builder: &mut Builder<'_>, given: Ecs) -> EcsPlan {
     let mut protected: Vec<String> = Vec::new();
     for name in given.scale_in_protection.unwrap_or_default() {
-        if !builder.declared.contains(&name.value) {
+        if !builder.declared.contains(&name.value) && !builder.is_open(&name.value) {
             let declared: Vec<&str> = builder.declared.iter().map(String::as_str).collect();
             let hint = suggest::hint(&name.value, &declared, "services");
             let message = format!("\"{}\" is no service: {hint}", builder.show(&name));

@@ -214,6 +214,11 @@ fn http(
     if let Some(host) = host.as_ref().filter(|host| !is_token(&host.value)) {
         builder.error(host.loc, "host is a name, as a browser would send it: no spaces, no line ends");
     }
+    if builder.is_open(&url.value) {
+        let (address, host) = (url.value.clone(), host.map(|at| at.value).unwrap_or_default());
+        let status = status.map_or_else(|| vec![STATUS], |at| at.value.0);
+        return Some(ProbePlan::Http { address, path: String::new(), host, status });
+    }
     match split_url(&url.value) {
         Err(complaint) => {
             builder.error(url.loc, complaint);

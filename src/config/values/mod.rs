@@ -121,23 +121,25 @@ pub trait Text: Sized {
 
 /// How [`Text`] types are deserialized.
 pub fn from_text<'de, T: Text, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    struct Reader<T>(PhantomData<T>);
-    impl<T: Text> Visitor<'_> for Reader<T> {
-        type Value = T;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(T::EXPECTED)
-        }
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-            T::read(text).map_err(de::Error::custom)
-        }
-        fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-            match T::read_integer(number) {
-                Some(read) => read.map_err(de::Error::custom),
-                None => Err(de::Error::invalid_type(de::Unexpected::Signed(number), &self)),
-            }
+    deserializer.deserialize_any(Reader(PhantomData))
+}
+
+struct Reader<T>(PhantomData<T>);
+
+impl<T: Text> Visitor<'_> for Reader<T> {
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::EXPECTED)
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        T::read(text).map_err(de::Error::custom)
+    }
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        match T::read_integer(number) {
+            Some(read) => read.map_err(de::Error::custom),
+            None => Err(de::Error::invalid_type(de::Unexpected::Signed(number), &self)),
         }
     }
-    deserializer.deserialize_any(Reader(PhantomData))
 }
 
 macro_rules! text_type {
@@ -149,7 +151,14 @@ macro_rules! text_type {
         }
     )*};
 }
-text_type!(Codes, Dur, Size, Mode, Sig, Plain);
+text_type!(Codes, Dur, Size, Mode, Sig);
+
+/// As a string: [`super::de`] gives what is printed of it where a plan is made to be printed.
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_string(Reader(PhantomData))
+    }
+}
 
 /// A string that may be written as a whole number too: user ids, values of variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
