@@ -1,4 +1,5 @@
-//! `init check`: validates the configuration and says what would run. Starts, fetches and writes nothing.
+//! `init check`: validates the configuration, looks up what it needs of this container, and says what would run. Starts,
+//! fetches and writes nothing.
 
 use crate::config::expand::is_plain_reference;
 use crate::config::load::{self, JSON_SCHEMA, Loaded, Options, PRESETS};
@@ -7,7 +8,8 @@ use crate::config::secret::looks_secret;
 use crate::config::values::show_duration;
 use crate::config::{ConfigError, print, resolve};
 use crate::exit;
-use crate::runtime::crontabs;
+use crate::runtime::{Mode, needs};
+use crate::sys::users::own_uid;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
@@ -15,26 +17,39 @@ use std::io::{self, Write};
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 const USAGE: &str = "\
-Usage: init check [OPTION…]
+Usage: init check [OPTION…] [FILE]
 
-Validates the configuration and says what would run, without doing any of it.
+Validates the configuration and says what would run, without doing any of it:
+users, programs, directories and crontabs are looked up as a boot does.
 
-  --config FILE        the file instead of INIT_CONFIG or /etc/init.toml
+  FILE, --config FILE  the file instead of INIT_CONFIG or /etc/init.toml
+  --no-host            check the file alone, for a machine on which it is not to
+                       run
   --preset NAME        the preset instead of the file's or the directory's
-  --role ROLE          only what runs in this role (several with commas) instead of INIT_ROLE
-  --print-config       print the resolved configuration as TOML, with every default; secrets are not shown
-  --print-preset NAME  print a preset as it is embedded: laravel, wordpress, php, nginx
+  --role ROLE          only what runs in this role (several with commas),
+                       instead of INIT_ROLE
+  --print-config       print the resolved configuration as TOML, with every
+                       default and ${VAR} for values of variables; nothing is
+                       looked up
+  --print-preset NAME  print a preset as it is embedded: laravel, wordpress,
+                       php, nginx
   --print-schema       print the JSON Schema of the configuration, for editors
 
-Exits 0 when it is valid, 78 when it is not, 64 when the command line is wrong.
+Exits 0 when init would start, else with init's own code: 78 when the file is
+invalid, 127 when a program is missing (init help exit-codes); 64 when the
+command line is wrong.
 
-Example:
-  $ init check --config init.toml --print-config
+Examples:
+  $ init check
+  $ init check --no-host init.toml
 ";
 
 /// What is to be done.
 enum Wanted {
-    Summary,
+    /// With what the container lacks, where `host` is true.
+    Summary {
+        host: bool,
+    },
     Config,
     Preset(String),
     Schema,
@@ -68,12 +83,9 @@ pub fn run(
                 return exit::USAGE;
             }
         },
-        Wanted::Summary | Wanted::Config => match checked(&options, env, matches!(wanted, Wanted::Config)) {
+        Wanted::Summary { .. } | Wanted::Config => match checked(&options, env, &wanted, err) {
             Ok(text) => text,
-            Err(errors) => {
-                report(&errors, err);
-                return exit::CONFIG;
-            }
+            Err(code) => return code,
         },
     };
     // A reader that went away (`| head`) is no fault of the configuration.
@@ -85,10 +97,13 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Options, Wanted), 
     use lexopt::{Arg, ValueExt};
     let mut parser = lexopt::Parser::from_args(args);
     let mut options = Options::default();
-    let mut wanted = Wanted::Summary;
+    let mut wanted = Wanted::Summary { host: true };
+    let mut host = true;
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("config") => options.config = Some(parser.value()?.into()),
+            Arg::Value(file) if options.config.is_none() => options.config = Some(file.into()),
+            Arg::Long("no-host") => host = false,
             Arg::Long("role") => options.role = Some(parser.value()?.string()?),
             Arg::Long("preset") => options.preset = Some(parser.value()?.string()?),
             Arg::Long("print-config") => wanted = Wanted::Config,
@@ -98,25 +113,44 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Options, Wanted), 
             _ => return Err(arg.unexpected()),
         }
     }
+    if let Wanted::Summary { .. } = wanted {
+        wanted = Wanted::Summary { host };
+    }
     Ok((options, wanted))
 }
 
-fn checked(options: &Options, env: Lookup<'_>, print_config: bool) -> Result<String, Vec<ConfigError>> {
-    let loaded = load::load(options, env)?;
-    let crontabs =
-        crontabs::of_image(&loaded.plan).filter_map(|path| crontabs::read(path, env("TZ").as_deref()).err());
-    let wrong: Vec<ConfigError> = crontabs.flatten().map(ConfigError::anywhere).collect();
-    if !wrong.is_empty() {
-        return Err(wrong);
-    }
-    let as_written = resolve::as_written(&loaded.layers, env, load::role(options, env).as_deref())?;
-    if print_config {
-        return Ok(print::print(&as_written, &loaded.plan));
+/// What is to be printed; or the code to exit with, when all that is wrong has been written to `err`.
+fn checked(options: &Options, env: Lookup<'_>, wanted: &Wanted, err: &mut dyn Write) -> Result<String, u8> {
+    let invalid = |errors: Vec<ConfigError>, err: &mut dyn Write| {
+        report(&errors, err);
+        exit::CONFIG
+    };
+    let loaded = load::load(options, env).map_err(|errors| invalid(errors, err))?;
+    let role = load::role(options, env);
+    let printed = resolve::as_written(&loaded.layers, env, role.as_deref());
+    let printed = printed.map_err(|errors| invalid(errors, err))?;
+    let problems = match wanted {
+        Wanted::Summary { host: true } => needs::of_container(&loaded.plan, own_uid()),
+        Wanted::Summary { host: false } => {
+            needs::nothing(&loaded.plan, &Mode::Supervise).into_iter().collect()
+        }
+        _ => return Ok(print::print(&printed, &loaded.plan)),
+    };
+    if let Some(first) = problems.first() {
+        for problem in &problems {
+            let _ = writeln!(err, "{}\n", loaded.layers.hide(&problem.text, env));
+        }
+        let _ = writeln!(err, "{}; nothing was started", count(problems.len()));
+        return Err(first.code);
     }
     let mut text = Vec::new();
     // Writing to a vector cannot fail.
-    let _ = summary(&mut text, &loaded, &as_written);
+    let _ = summary(&mut text, &loaded, &printed);
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn count(problems: usize) -> String {
+    if problems == 1 { "1 problem".to_owned() } else { format!("{problems} problems") }
 }
 
 /// Writes `errors` as they are shown to users, with a count at the end.
@@ -124,14 +158,10 @@ pub fn report(errors: &[ConfigError], err: &mut dyn Write) {
     for error in errors {
         let _ = writeln!(err, "{error}\n");
     }
-    let what = match errors.len() {
-        1 => "1 problem".to_owned(),
-        count => format!("{count} problems"),
-    };
-    let _ = writeln!(err, "the configuration has {what}; nothing was started");
+    let _ = writeln!(err, "the configuration has {}; nothing was started", count(errors.len()));
 }
 
-/// The plan in a page. Commands and variables are shown as written, so that no secret shows.
+/// The plan in a page, as it is printed: no value of a variable is in it.
 fn summary(out: &mut dyn Write, loaded: &Loaded, plan: &Plan) -> io::Result<()> {
     match &loaded.file {
         Some(file) => write!(out, "{} is valid", file.display())?,
@@ -230,7 +260,8 @@ fn probe(probe: &ProbePlan) -> String {
         ProbePlan::Unix { path } => path.display().to_string(),
         // A query may hold a token.
         ProbePlan::Http { address, path, .. } => {
-            format!("http {address}{}", path.split('?').next().unwrap_or_default())
+            let url = format!("{address}{path}");
+            format!("http {}", url.split('?').next().unwrap_or_default())
         }
         ProbePlan::Command { command } => shown(command),
         ProbePlan::Notify => "its notification".to_owned(),
@@ -251,147 +282,4 @@ fn ordered(services: &[ServicePlan]) -> Vec<&ServicePlan> {
         out.push(service);
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(args: &[&str], env: &[(&str, &str)]) -> (u8, String, String) {
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let env =
-            |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        let code = run(args.iter().map(OsString::from), &env, &mut out, &mut err);
-        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
-    }
-
-    fn file(text: &str) -> (tempfile::TempDir, String) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("init.toml");
-        std::fs::write(&path, text).unwrap();
-        let path = path.to_str().unwrap().to_owned();
-        (dir, path)
-    }
-
-    #[test]
-    fn a_valid_file_is_summed_up() {
-        let (_dir, path) = file(
-            "preset = 'laravel'\nwork-dir = '/app'\nenv = { API_TOKEN = 'hunter2' }\n[service.a]\ncommand = ['x', '--password=hunter2', '--token=${T:-}']\nafter = ['queue']",
-        );
-        let (code, out, err) = check(
-            &["--config", &path],
-            &[("CONFIG_BUCKET", "b"), ("QUEUE_WORKERS", "3"), ("APP_ENV", "staging")],
-        );
-        assert_eq!((code, err.as_str()), (0, ""));
-        for wanted in [
-            "(preset laravel, role all)",
-            "s3://b/staging/.env → /opt/php/.env",
-            "API_TOKEN=***",
-            "queue ×3",
-            "essential, ready on fastcgi 127.0.0.1:9000, stops on QUIT",
-            "schedule  * * * * * (UTC)",
-            "optimize",
-        ] {
-            assert!(out.contains(wanted), "{wanted} in\n{out}");
-        }
-        assert!(!out.contains("hunter2"));
-        let at = |text: &str| out.find(text).unwrap();
-        assert!(at("  php-fpm") < at("queue ×3") || at("service    php-fpm") < at("service    queue"));
-        assert!(at("service    queue") < at("service    a"));
-    }
-
-    #[test]
-    fn an_invalid_file_is_78_with_all_its_problems() {
-        let (_dir, path) = file("preset = 'php'\ncolor = 1\n[service.x]\ncomand = ['x']\n");
-        let (code, out, err) = check(&["--config", &path], &[]);
-        assert_eq!((code, out.as_str()), (78, ""));
-        assert!(err.contains(":2:1: unknown key \"color\" at the top level"), "{err}");
-        assert!(
-            err.contains(":4:1: unknown key \"comand\" in [service.x]: did you mean \"command\"?"),
-            "{err}"
-        );
-        assert!(err.contains("2 problems"), "{err}");
-    }
-
-    #[test]
-    fn a_file_that_is_named_must_exist() {
-        let (code, _, err) = check(&["--config", "/nonexistent/init.toml"], &[]);
-        assert_eq!(code, 78);
-        assert!(err.contains("cannot read /nonexistent/init.toml: No such file"), "{err}");
-        let (code, _, err) = check(&[], &[("INIT_CONFIG", "/nonexistent/b.toml")]);
-        assert_eq!(code, 78);
-        assert!(err.contains("/nonexistent/b.toml"), "{err}");
-        assert!(!err.contains("os error"), "{err}");
-        // What `docker run -v /typing/error.toml:/etc/init.toml` makes.
-        let (code, _, err) = check(&["--config", "/tmp"], &[]);
-        assert!(code == 78 && err.contains("Docker makes one where the file to mount is not"), "{err}");
-    }
-
-    #[test]
-    fn the_command_line_is_checked() {
-        for args in [&["--colour"][..], &["x"], &["--config"], &["--print-preset", "yii"]] {
-            let (code, out, err) = check(args, &[]);
-            assert_eq!((code, out.as_str()), (64, ""), "{args:?}");
-            assert!(err.starts_with("init check: "), "{err}");
-        }
-        assert_eq!(check(&["--help"], &[]).0, 0);
-    }
-
-    #[test]
-    fn presets_and_schema_are_printed() {
-        for (name, text) in PRESETS {
-            assert_eq!(check(&["--print-preset", name], &[]), (0, (*text).to_owned(), String::new()));
-        }
-        assert!(check(&["--print-schema"], &[]).1.contains("\"$schema\""));
-    }
-
-    #[test]
-    fn print_config_shows_no_secret_and_loads_again() {
-        let (_dir, path) = file(
-            "preset = 'none'\nenv = { A = '${DB_PASSWORD}', B = 'x${API}' }\n[service.a]\ncommand = ['x', '--p=${DB_PASSWORD}']\n",
-        );
-        let env = [("DB_PASSWORD", "hunter2"), ("API", "s3cr3t")];
-        let (code, out, _) = check(&["--config", &path, "--print-config"], &env);
-        assert_eq!(code, 0);
-        assert!(!out.contains("hunter2") && !out.contains("s3cr3t"), "{out}");
-        let (_dir, again) = file(&out);
-        let (code, second, err) = check(&["--config", &again, "--print-config"], &env);
-        assert_eq!((code, err.as_str()), (0, ""));
-        assert_eq!(second.lines().skip(1).collect::<Vec<_>>(), out.lines().skip(1).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn an_unknown_role_lists_the_known_ones() {
-        let (_dir, path) = file("preset = 'laravel'");
-        for (args, env) in [
-            (vec!["--config", &path, "--role", "wrk"], vec![]),
-            (vec!["--config", &path], vec![("INIT_ROLE", "wrk")]),
-        ] {
-            let (code, _, err) = check(&args, &env);
-            assert_eq!(code, 78);
-            assert!(
-                err.contains(
-                    "has the role \"wrk\": did you mean \"worker\"? the roles are scheduler, web, worker"
-                ) || err.contains("has the role \"wrk\": the roles are scheduler, web, worker"),
-                "{err}"
-            );
-        }
-    }
-
-    #[test]
-    fn crontab_files_are_checked_too() {
-        let (dir, crontab) = file("* * * * * true\n5/15 * * * * true\n");
-        let (_config, path) = file(&format!("preset = 'none'\ncrontabs = ['{crontab}', '/nowhere']\n"));
-        let (code, _, err) = check(&["--config", &path], &[]);
-        assert_eq!(code, 78);
-        assert!(err.contains(":2:1: minute \"5/15\" steps"), "{err}");
-        assert!(err.contains("cannot read crontab /nowhere: no such file or directory"), "{err}");
-        assert!(err.contains("2 problems"), "{err}");
-        drop(dir);
-        // One that is fetched is not there yet.
-        let (_config, path) = file(
-            "preset = 'none'\ncrontabs = ['/nowhere']\n[[file]]\nname = 'c'\nsource = '/elsewhere'\npath = '/nowhere'\n",
-        );
-        assert_eq!(check(&["--config", &path], &[]).0, 0);
-    }
 }

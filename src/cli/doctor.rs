@@ -68,8 +68,8 @@ pub fn run(
         let _ = write!(out, "{HELP}");
         return exit::OK;
     }
-    let plan = match load::load(&wanted.options, env) {
-        Ok(loaded) => loaded.plan,
+    let (plan, layers) = match load::load(&wanted.options, env) {
+        Ok(loaded) => (loaded.plan, loaded.layers),
         Err(errors) => {
             super::check::report(&errors, err);
             return exit::CONFIG;
@@ -82,7 +82,11 @@ pub fn run(
             return exit::OS;
         }
     };
-    let found = examine(&facts, &plan);
+    let mut found = examine(&facts, &plan);
+    for finding in found.iter_mut().flat_map(|(_, findings)| findings) {
+        finding.seen = layers.hide(&finding.seen, env);
+        finding.fix = finding.fix.as_deref().map(|fix| layers.hide(fix, env));
+    }
     let text = if wanted.json {
         format!("{}\n", report::json(&found, wanted.quiet))
     } else {

@@ -25,7 +25,7 @@ In a running container ('init status --help' and the like tell more):
   init pause | resume           hold the schedule and the workers; go on
 
 Anywhere:
-  init check [OPTIONS]          validate the configuration and print the plan
+  init check [OPTIONS] [FILE]   validate the configuration and print the plan
   init doctor                   name what will break or hurt in this container
   init cron 'EXPR' [OPTIONS]    print the next runs of a schedule
   init import FILE [CRONTAB…]   print a supervisord.conf and crontabs as an

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+#[cfg(test)]
+mod check_tests;
 pub mod completions;
 pub mod control;
 pub mod cron;

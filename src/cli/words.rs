@@ -117,11 +117,12 @@ pub const LOCAL: &[Command] = &[
             takes("config", "FILE"),
             takes("preset", "NAME"),
             takes("role", "ROLE"),
+            flag("no-host"),
             flag("print-config"),
             takes("print-preset", "NAME"),
             flag("print-schema"),
         ],
-        Takes::Nothing,
+        Takes::Files,
     ),
     command(
         "cron",

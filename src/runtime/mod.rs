@@ -24,6 +24,7 @@ pub mod journal;
 pub mod launch;
 pub mod migrate;
 pub mod mirror;
+pub mod needs;
 pub mod observe;
 pub mod oneoff;
 pub mod output;

@@ -1,13 +1,12 @@
 //! Everything that would fail later, found before anything starts, and told at once with its remedy.
 
+use super::Mode;
 use super::boot::End;
+use super::needs::{self, Problem};
 use super::shell::Shell;
-use super::{Mode, crontabs, migrate, supervise};
-use crate::config::plan::{CronPlan, Env, Plan, ProbePlan, ServicePlan};
+use crate::config::plan::Plan;
 use crate::exit;
-use crate::sys::capabilities;
 use crate::sys::files::{self, Made};
-use crate::sys::spawn::Command;
 use crate::sys::users::Identity;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,22 +15,6 @@ use std::path::Path;
 /// may enter it to read `.env`, others may not.
 const DIRECTORY_MODE: u32 = 0o755;
 const STATE_MODE: u32 = 0o750;
-
-/// One thing that must be mended before the container can start.
-#[derive(Debug, PartialEq, Eq)]
-struct Problem {
-    code: u8,
-    text: String,
-}
-
-/// Who runs what: enough to find the program.
-struct Wanted<'a> {
-    what: String,
-    command: &'a [String],
-    user: Option<&'a str>,
-    env: &'a Env,
-    dir: Option<&'a Path>,
-}
 
 /// Checks and prepares; every problem is logged. Without a boot none of them ends anything: whoever asks for that wants to
 /// look at a container that has some.
@@ -47,13 +30,12 @@ pub fn preflight(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
     let app = match shell.identity(None) {
         Ok(app) => app,
         Err(error) => {
-            problems
-                .push(Problem { code: exit::CONFIG, text: format!("cannot use user of the plan: {error}") });
+            problems.push(needs::no_user(&error));
             None
         }
     };
-    if let Some(text) = powerless(app.as_ref()) {
-        problems.push(Problem { code: exit::OS, text });
+    if let Some(problem) = needs::powerless(app.as_ref()) {
+        problems.push(problem);
         // What the application may write cannot be found out either.
         return report(&problems, mode);
     }
@@ -66,12 +48,8 @@ pub fn preflight(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
         hand_over(path, app.as_ref());
     }
     writable(&plan, app.as_ref(), &mut problems);
-    problems.extend(no_script(&plan, mode).map(|text| Problem { code: exit::NOT_FOUND, text }));
-    problems.extend(missing(&plan, mode).map(|text| Problem { code: exit::CONFIG, text }));
-    let crontabs = crontabs(&plan, mode, &mut problems);
-    for wanted in wanted(&plan, mode).into_iter().chain(crontabs.iter().map(entry)) {
-        find_program(shell, &wanted, &mut problems);
-    }
+    let environment = shell.environment.clone();
+    problems.extend(needs::unmet(&plan, mode, &environment, &mut |user| shell.identity(user)));
     report(&problems, mode)
 }
 
@@ -92,21 +70,6 @@ fn report(problems: &[Problem], mode: &Mode) -> Result<(), End> {
         }
         None => Ok(()),
     }
-}
-
-/// What keeps root from running things as the application's user, and from stopping them.
-fn powerless(app: Option<&Identity>) -> Option<String> {
-    let app = app.filter(|app| !app.is_root())?;
-    let missing = capabilities::missing();
-    (!missing.is_empty()).then(|| {
-        format!(
-            "cannot run anything as {app}: root has no {} in this container: add the capabilities (--cap-add), or run the \
-             container as {app} itself (--user {}:{})",
-            missing.join(", "),
-            app.uid,
-            app.gid
-        )
-    })
 }
 
 /// Makes the state directory, where something is to be placed in it: a file, or PHP-FPM's drop-in.
@@ -204,145 +167,4 @@ fn writable(plan: &Plan, app: Option<&Identity>, problems: &mut Vec<Problem>) {
     }
     unmade.retain(|(path, _)| !refused.iter().any(|refused| path.starts_with(refused)));
     problems.extend(unmade.into_iter().map(|(_, text)| problem(text)));
-}
-
-/// What the first boot step is to run but is not there, such as `artisan`: the application is not where init looks for
-/// it. Nothing but a fetched file could come between, so later commands are not looked at.
-fn no_script(plan: &Plan, mode: &Mode) -> Option<String> {
-    let step = plan.boot.first().filter(|_| mode.boots())?;
-    let [program, script, ..] = step.command.as_slice() else { return None };
-    if Path::new(program).file_name()? != "php" || script.starts_with('-') {
-        return None;
-    }
-    let dir = step.work_dir.as_deref().unwrap_or(&plan.work_dir);
-    let path = dir.join(script);
-    // Only what is certainly not there: what may not be looked at is PHP's to tell.
-    let gone = path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
-    (gone && !plan.files.iter().any(|file| file.path == path)).then(|| {
-        format!(
-            "cannot run boot step \"{}\": there is no {script} in {}: copy the application there, set work-dir, or choose \
-             another preset than {}",
-            step.name,
-            dir.display(),
-            plan.preset
-        )
-    })
-}
-
-/// What the plan lacks for this mode.
-fn missing(plan: &Plan, mode: &Mode) -> Option<String> {
-    match mode {
-        // Crontab files may be fetched, and so are read after it.
-        Mode::Supervise => {
-            let empty = plan.services.is_empty() && plan.crons.is_empty() && plan.crontabs.is_empty();
-            empty.then(|| supervise::nothing(plan))
-        }
-        Mode::Migrate => plan.migrate.is_none().then(|| migrate::NOTHING.to_owned()),
-        Mode::OneOff { .. } => None,
-    }
-}
-
-/// The entries of the crontab files that are there already, with what is wrong in them.
-fn crontabs(plan: &Plan, mode: &Mode, problems: &mut Vec<Problem>) -> Vec<CronPlan> {
-    let zone = std::env::var("TZ").ok();
-    let mut entries = Vec::new();
-    for path in crontabs::of_image(plan).filter(|_| *mode == Mode::Supervise) {
-        match crontabs::read(path, zone.as_deref()) {
-            Ok((read, _)) => entries.extend(read),
-            Err(lines) => {
-                problems.extend(lines.into_iter().map(|text| Problem { code: exit::CONFIG, text }));
-            }
-        }
-    }
-    entries
-}
-
-fn entry(cron: &CronPlan) -> Wanted<'_> {
-    Wanted {
-        what: format!("cron entry \"{}\"", cron.name),
-        command: &cron.command,
-        user: cron.user.as_deref(),
-        env: &cron.env,
-        dir: cron.work_dir.as_deref(),
-    }
-}
-
-/// The programs that its probes run.
-fn probes(service: &ServicePlan) -> impl Iterator<Item = Wanted<'_>> {
-    let ready = service.ready.as_ref().map(|ready| ("readiness", &ready.probe));
-    let live = service.live.as_ref().map(|live| ("liveness", &live.probe));
-    ready.into_iter().chain(live).filter_map(|(what, probe)| match probe {
-        ProbePlan::Command { command } => Some(Wanted {
-            what: format!("the {what} probe of service \"{}\"", service.name),
-            command,
-            user: service.user.as_deref(),
-            env: &service.env,
-            dir: service.work_dir.as_deref(),
-        }),
-        _ => None,
-    })
-}
-
-fn wanted<'a>(plan: &'a Plan, mode: &Mode) -> Vec<Wanted<'a>> {
-    let mut all = Vec::new();
-    for step in plan.boot.iter().filter(|_| mode.boots()) {
-        all.push(Wanted {
-            what: format!("boot step \"{}\"", step.name),
-            command: &step.command,
-            user: step.user.as_deref(),
-            env: &step.env,
-            dir: step.work_dir.as_deref(),
-        });
-    }
-    match mode {
-        Mode::Supervise => {
-            for service in &plan.services {
-                all.push(Wanted {
-                    what: format!("service \"{}\"", service.name),
-                    command: &service.command,
-                    user: service.user.as_deref(),
-                    env: &service.env,
-                    dir: service.work_dir.as_deref(),
-                });
-                all.extend(probes(service));
-            }
-            all.extend(plan.crons.iter().map(entry));
-        }
-        Mode::Migrate => {
-            if let Some(migrate) = &plan.migrate {
-                all.push(Wanted {
-                    what: "migrate".to_owned(),
-                    command: &migrate.command,
-                    user: migrate.user.as_deref(),
-                    env: &migrate.env,
-                    dir: None,
-                });
-            }
-        }
-        Mode::OneOff { .. } => {}
-    }
-    all
-}
-
-/// Looks up the user and the program of one entry.
-fn find_program(shell: &mut Shell, wanted: &Wanted<'_>, problems: &mut Vec<Problem>) {
-    let identity = match shell.identity(wanted.user) {
-        Ok(identity) => identity,
-        // The plan's own user was reported once already.
-        Err(_) if wanted.user.is_none() => return,
-        Err(error) => {
-            problems
-                .push(Problem { code: exit::CONFIG, text: format!("cannot start {}: {error}", wanted.what) });
-            return;
-        }
-    };
-    let command = Command {
-        env: shell.environment.of(identity.as_ref(), wanted.env).into_iter().collect(),
-        dir: wanted.dir.unwrap_or(&shell.plan.work_dir).to_owned(),
-        identity,
-        ..Command::new(wanted.command)
-    };
-    if let Err(error) = command.look_up() {
-        problems.push(Problem { code: error.code(), text: format!("cannot start {}: {error}", wanted.what) });
-    }
 }

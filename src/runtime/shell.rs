@@ -4,17 +4,17 @@ use super::board::Board;
 use super::children::{Children, Gone};
 use super::control::Control;
 use super::env::Environment;
-use super::journal;
 use super::output::{Limits, Output};
 use super::relay::Relays;
 use super::signals::Signals;
 use super::{Mode, clock};
+use super::{journal, needs};
 use crate::config::ConfigError;
 use crate::config::plan::{LogLevel, Plan, Signal};
 use crate::control::protocol::Phase;
 use crate::supervisor::Mono;
 use crate::sys::init::Became;
-use crate::sys::users::{Identity, Users, UsersError};
+use crate::sys::users::{Identity, UsersError};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -129,9 +129,10 @@ impl Shell {
         if let Some(known) = self.identities.get(name) {
             return Ok(Some(known.clone()));
         }
-        let found = Users::read()?.find(name)?;
-        self.identities.insert(name.to_owned(), found.clone());
-        Ok(Some(found))
+        let name = name.to_owned();
+        let found = needs::identity(&self.plan, self.own_uid, user)?;
+        self.identities.extend(found.clone().map(|found| (name, found)));
+        Ok(found)
     }
 
     /// Waits for children to end, a signal or the deadline.

@@ -4,6 +4,7 @@
 //! `# env: A=b`, `# role: web`. `PHP_INIT_BLESS=1` writes the `.err` files anew.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
+mod canary;
 mod fuzz;
 mod layers;
 mod print;
