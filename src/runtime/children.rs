@@ -3,6 +3,7 @@
 //! Spawn and reap happen on the same thread, so a pid is in the table before it can be reaped. A pid that is not in
 //! the table is an orphan that the kernel gave to init: it is reaped and counted.
 
+mod leftover;
 mod storm;
 
 use super::clock;
@@ -10,10 +11,11 @@ use super::relay::RelayHandle;
 use crate::config::plan::{Signal, StopScope};
 use crate::supervisor::{ExitStatus, Id, Mono};
 use crate::sys::cgroup::OomCounter;
-use crate::sys::proc::{self, Process};
+use crate::sys::proc::{self, Process, Walk};
 use crate::sys::reap::{Reaped, Reaper, WaitStatus};
 use crate::sys::spawn::{Command, Context, SpawnError};
 use crate::sys::{Pid, group, words};
+use leftover::Leftover;
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -57,19 +59,6 @@ struct Child {
     /// Descendants that were seen outside the group.
     escaped: Vec<Process>,
     relays: Vec<RelayHandle>,
-}
-
-/// What a dead main process left behind.
-struct Leftover {
-    leader: Pid,
-    escaped: Vec<Process>,
-}
-
-impl Leftover {
-    fn alive(&self) -> bool {
-        // A group that cannot be asked about (init's own, refused) is nobody's leftover.
-        group::group_alive(self.leader).unwrap_or(false) || self.escaped.iter().any(proc::is_same)
-    }
 }
 
 /// The table.
@@ -142,7 +131,9 @@ impl Children {
         };
         let oom = batch.reaped.iter().any(telling) && self.oom_rose();
         let before = self.orphans_reaped;
-        let ours: Vec<Gone> = batch.reaped.into_iter().filter_map(|end| self.take(end, oom)).collect();
+        let walk = Walk::default();
+        let take = |end| self.take(end, oom, &walk);
+        let ours: Vec<Gone> = batch.reaped.into_iter().filter_map(take).collect();
         self.storm.looked(self.orphans_reaped.saturating_sub(before), !ours.is_empty(), clock::now());
         ours
     }
@@ -157,13 +148,13 @@ impl Children {
         self.more
     }
 
-    fn take(&mut self, end: Reaped, oom: bool) -> Option<Gone> {
+    fn take(&mut self, end: Reaped, oom: bool, walk: &Walk) -> Option<Gone> {
         let Some(child) = self.live.remove(&end.pid) else {
             self.orphans_reaped = self.orphans_reaped.saturating_add(1);
             return None;
         };
         let left = Leftover { leader: end.pid, escaped: child.escaped };
-        let leftovers = left.alive();
+        let leftovers = left.alive(walk);
         if let Who::Unit(id) = child.who {
             self.units.remove(&id);
             if leftovers {
@@ -192,13 +183,19 @@ impl Children {
         rose
     }
 
-    /// The units whose last leftover is gone since the last call.
+    /// The units whose last leftover is gone since the last call. Zombies that somebody else must reap still count.
     pub fn emptied(&mut self) -> Vec<Id> {
-        let empty: Vec<Id> = self.left.iter().filter(|(_, left)| !left.alive()).map(|(id, _)| *id).collect();
-        for id in &empty {
-            self.left.remove(id);
-        }
-        empty
+        self.forget_left(|left| !left.there())
+    }
+
+    /// As [`Children::emptied`], with a walk over /proc: zombies do not count.
+    pub fn emptied_but_for_zombies(&mut self) -> Vec<Id> {
+        let walk = Walk::default();
+        self.forget_left(|left| !left.alive(&walk))
+    }
+
+    fn forget_left(&mut self, over: impl Fn(&Leftover) -> bool) -> Vec<Id> {
+        self.left.extract_if(|_, left| over(left)).map(|(id, _)| id).collect()
     }
 
     /// The main process of the unit, while it lives.
@@ -237,25 +234,33 @@ impl Children {
         }
     }
 
-    /// Signals the main process of the unit or its whole group; with the group go those that left it.
-    pub fn signal(&self, id: Id, scope: StopScope, signal: Signal) {
+    /// Signals the main process of the unit.
+    pub fn signal(&self, id: Id, signal: Signal) {
+        if let Some(pid) = self.units.get(&id) {
+            report(group::signal(*pid, signal), signal, &format_args!("pid {pid}"));
+        }
+    }
+
+    /// Sends a stop signal, then CONT, to the main process of the unit or its whole group; with the group go those that
+    /// left it.
+    pub fn stop(&self, id: Id, scope: StopScope, signal: Signal) {
         let main = self.units.get(&id);
         let left = self.left.get(&id);
         let outcome = match (main, scope) {
             (Some(pid), StopScope::Main) => {
-                report(group::signal(*pid, signal), signal, &format_args!("pid {pid}"));
+                report(group::stop(*pid, signal), signal, &format_args!("pid {pid}"));
                 return;
             }
-            // Before the child has made its group there is none: signal_group_of_child knows.
-            (Some(pid), StopScope::Group) => Some((group::signal_group_of_child(*pid, signal), *pid)),
-            (None, _) => left.map(|left| (group::signal_group(left.leader, signal), left.leader)),
+            // Before the child has made its group there is none: stop_group_of_child knows.
+            (Some(pid), StopScope::Group) => Some((group::stop_group_of_child(*pid, signal), *pid)),
+            (None, _) => left.map(|left| (group::stop_group(left.leader, signal), left.leader)),
         };
         if let Some((outcome, leader)) = outcome {
             report(outcome, signal, &format_args!("the group of pid {leader}"));
         }
         let escaped = main.and_then(|pid| self.live.get(pid)).map(|child| &child.escaped);
         for process in escaped.into_iter().chain(left.map(|left| &left.escaped)).flatten() {
-            report(proc::signal(process, signal), signal, &format_args!("{}[{}]", process.comm, process.pid));
+            report(proc::stop(process, signal), signal, &format_args!("{}[{}]", process.comm, process.pid));
         }
     }
 
@@ -266,6 +271,11 @@ impl Children {
             Who::Unit(Id::Run { .. }) => true,
             Who::Step | Who::Probe(_) => false,
         })
+    }
+
+    /// Something is left of a main process that has ended.
+    pub fn has_left(&self) -> bool {
+        !self.left.is_empty()
     }
 
     /// No main process of any unit lives.

@@ -5,13 +5,14 @@
 use super::children::{Gone, Who};
 use super::launch::Launch;
 use super::shell::{Happening, Shell};
-use super::stop;
+use super::{clock, stop};
 use crate::config::plan::{Env, LogFormat, OnStall, Signal};
 use crate::exit;
 use crate::logs::format::Label;
+use crate::supervisor::Mono;
 use crate::sys::spawn::{Session, Stdin};
 use crate::sys::tty::Foreground;
-use crate::sys::{Pid, group};
+use crate::sys::{self, Pid, group};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -28,13 +29,16 @@ pub async fn run(shell: &mut Shell, command: &[OsString]) -> u8 {
             return code;
         }
     };
-    let gone = wait(shell, pid).await;
+    let (gone, stopped) = wait(shell, pid).await;
     if let Some(terminal) = terminal {
         // A terminal that is gone needs no giving back.
         let _ = terminal.restore();
     }
     if let Some(fault) = &gone.fault {
         tracing::error!("cannot run {}: {fault}", name(command));
+    }
+    if let Some(at) = stopped {
+        shell.stops_since(at);
     }
     stop::sweep(shell, GRACE.min(shell.plan.stop_timeout)).await;
     gone.status.code()
@@ -70,16 +74,24 @@ fn start(shell: &mut Shell, words: &[OsString]) -> Result<Pid, (String, u8)> {
     shell.children.spawn(Who::Step, &command).map_err(|error| (error.to_string(), error.code()))
 }
 
-/// Forwards signals until the command ends.
-async fn wait(shell: &mut Shell, pid: Pid) -> Gone {
+/// Forwards signals until the command ends. With it comes when the container was first told to stop, if that is what it was:
+/// INT is what people type.
+async fn wait(shell: &mut Shell, pid: Pid) -> (Gone, Option<Mono>) {
+    let mut stopped = None;
     loop {
-        match shell.next(None).await {
+        match shell.next_to_forward(None).await {
             Happening::Reaped(gone) => {
                 if let Some(gone) = gone.into_iter().find(|gone| gone.pid == pid) {
-                    return gone;
+                    return (gone, stopped);
                 }
             }
-            Happening::Signal(signal) => forward(pid, signal),
+            Happening::Signal(signal) => {
+                let stop = shell.signals.is_stop(signal);
+                if stop && signal != Signal::INT {
+                    stopped.get_or_insert(clock::now());
+                }
+                forward(pid, signal, stop);
+            }
             Happening::Deadline => {}
         }
     }
@@ -87,7 +99,12 @@ async fn wait(shell: &mut Shell, pid: Pid) -> Gone {
 
 /// To the main process alone, as tini does: a master such as php-fpm drains its own workers. What is left when it
 /// ends gets TERM from the sweep.
-fn forward(pid: Pid, signal: Signal) {
+fn forward(pid: Pid, signal: Signal, stop: bool) {
+    // The command gets what init gets and nothing more, unless it would not notice that it is to end.
+    let stopped = stop && sys::proc::is_stopped(pid);
     // It may have ended a moment ago; then the reaper tells.
-    let _ = group::signal(pid, signal);
+    let sent = if stopped { group::stop(pid, signal) } else { group::signal(pid, signal) };
+    if let Err(error) = sent {
+        tracing::warn!("cannot pass {signal:?} on to the command: {}", sys::words(&error));
+    }
 }

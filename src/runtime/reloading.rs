@@ -4,7 +4,7 @@ use super::clock;
 use super::control;
 use super::reload::{Answer, Change, Merged, Verdict, Why};
 use super::supervise::Loop;
-use crate::config::plan::{Signal, StopScope};
+use crate::config::plan::Signal;
 use crate::exit;
 use crate::supervisor::event::Replan;
 use crate::supervisor::{Action, Id};
@@ -88,7 +88,7 @@ impl Loop<'_> {
         };
         tracing::info!(service, "sending SIG{signal}: a file has changed");
         for instance in 0..plan.instances {
-            self.shell.children.signal(Id::Service { unit, instance }, StopScope::Main, signal);
+            self.shell.children.signal(Id::Service { unit, instance }, signal);
         }
     }
 }

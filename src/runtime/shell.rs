@@ -12,7 +12,7 @@ use super::{journal, needs};
 use crate::config::ConfigError;
 use crate::config::plan::{LogLevel, Plan, Signal};
 use crate::control::protocol::Phase;
-use crate::supervisor::Mono;
+use crate::supervisor::{Budget, Mono};
 use crate::sys::init::Became;
 use crate::sys::users::{Identity, UsersError};
 use std::collections::HashMap;
@@ -58,8 +58,8 @@ pub struct Shell {
     pub own_uid: u32,
     /// init may not give pipes to other users, and has said so.
     pub(super) pipes_stay: bool,
-    /// When init must have exited, once someone has asked for a stop.
-    stop_by: Option<Mono>,
+    /// The times of the stop, once one is under way.
+    stop: Option<Budget>,
     /// What becoming init found.
     pub role: Became,
     /// Set by who supervises: nobody else reloads.
@@ -109,7 +109,7 @@ impl Shell {
             identities: HashMap::new(),
             own_uid: crate::sys::users::own_uid(),
             pipes_stay: false,
-            stop_by: None,
+            stop: None,
             role,
             load: Rc::new(|| Err(Vec::new())),
             origins: HashMap::new(),
@@ -135,39 +135,74 @@ impl Shell {
         Ok(found)
     }
 
-    /// Waits for children to end, a signal or the deadline.
+    /// Waits for the deadline, children to end, or a signal. From the first signal to stop the budget of the stop runs.
     pub async fn next(&mut self, deadline: Option<Mono>) -> Happening {
+        let happening = self.next_to_forward(deadline).await;
+        if let Happening::Signal(signal) = happening
+            && self.signals.is_stop(signal)
+        {
+            self.stops();
+        }
+        happening
+    }
+
+    /// As [`Shell::next`], for who passes signals on: that a one-off gets one need not mean that the container stops.
+    pub async fn next_to_forward(&mut self, deadline: Option<Mono>) -> Happening {
         let signal = tokio::select! {
             biased;
-            signal = self.signals.next() => signal,
-            () = clock::until(deadline) => return Happening::Deadline,
-            () = self.children.due() => Signal::CHLD,
+            // First, or children that end without end would put it off.
+            () = clock::until(deadline) => None,
+            signal = self.signals.next() => Some(signal),
+            () = self.children.due() => Some(Signal::CHLD),
             // One CHLD may stand for more ends than a batch holds, and no other comes for the rest.
-            () = std::future::ready(()), if self.children.more_to_reap() => Signal::CHLD,
+            () = std::future::ready(()), if self.children.more_to_reap() => Some(Signal::CHLD),
         };
-        if signal == Signal::CHLD {
-            Happening::Reaped(self.children.reap())
-        } else {
-            Happening::Signal(signal)
+        match signal {
+            Some(Signal::CHLD) => Happening::Reaped(self.children.reap()),
+            Some(signal) => Happening::Signal(signal),
+            None => {
+                // What has ended by now has ended in time. There is one step at a time, so this puts the deadline off once.
+                let gone = self.children.reap();
+                if gone.is_empty() { Happening::Deadline } else { Happening::Reaped(gone) }
+            }
         }
     }
 
-    /// Someone asked for a stop: from the first time on its budget runs, which ends with init's own exit.
-    pub fn asked_to_stop(&mut self) {
+    /// A stop is under way: from the first time on its budget runs, which ends with init's own exit.
+    pub fn stops(&mut self) {
         self.board.enter(Phase::Stopping);
-        let budget = self.plan.stop_timeout;
-        self.stop_by.get_or_insert_with(|| clock::now().after(budget));
+        self.stops_since(clock::now());
     }
 
-    /// What the budget of the stop has left, less the time that the logs need; little where nobody asked for a stop.
+    /// A stop has been under way since `begun`. One whose budget is over has been given up by whoever asked for it.
+    pub fn stops_since(&mut self, begun: Mono) {
+        let budget = Budget::new(begun, self.plan.stop_timeout);
+        if self.stop.is_none() && budget.over_at > clock::now() {
+            self.stop = Some(budget);
+        }
+    }
+
+    /// `time` from now, or when a stop that is under way has KILL sent to everything.
+    pub fn until_kill(&self, time: Duration) -> Mono {
+        let at = clock::now().after(time);
+        self.stop.map_or(at, |stop| at.min(stop.kill_at))
+    }
+
+    /// `time` from now, or when a stop that is under way waits for nothing any more.
+    pub fn until_exit(&self, time: Duration) -> Mono {
+        let at = clock::now().after(time);
+        self.stop.map_or(at, |stop| at.min(stop.exit_at))
+    }
+
+    /// What the budget of the stop has left, less the time that the logs need; little where no stop is under way.
     pub fn left_to_stop(&self) -> Duration {
-        self.stop_by.map_or(FLUSH, |by| by.since(clock::now()).saturating_sub(FLUSH))
+        self.stop.map_or(FLUSH, |stop| stop.over_at.since(clock::now()).saturating_sub(FLUSH))
     }
 
     /// Writes what is buffered, for a bounded time.
     pub async fn finish(&mut self) {
         self.control.close();
-        let left = self.stop_by.map_or(FLUSH, |by| by.since(clock::now()));
+        let left = self.stop.map_or(FLUSH, |stop| stop.over_at.since(clock::now()));
         self.relays.drain(left.clamp(LEAST_FLUSH, FLUSH)).await;
     }
 }

@@ -5,6 +5,7 @@ use super::clock;
 use super::relay::RelayHandle;
 use super::shell::{Happening, Shell};
 use crate::config::plan::Signal;
+use crate::supervisor::Mono;
 use crate::supervisor::words::Words;
 use crate::sys::{Pid, group, words};
 use std::time::Duration;
@@ -42,56 +43,52 @@ pub enum OnStop {
 impl Shell {
     /// Waits for the step `pid`, at most `timeout`. Returns when it is gone, or could not even be killed.
     pub async fn wait_step(&mut self, pid: Pid, timeout: Option<Duration>, on_stop: OnStop) -> StepEnd {
-        let mut deadline = timeout.map(|timeout| clock::now().after(timeout));
-        let mut asked = None;
+        let timeout = timeout.map(clock::Timeout::new);
+        let mut told: Option<(Signal, Mono)> = None;
         loop {
+            let limit = timeout.as_ref().map(clock::Timeout::at);
+            let deadline = told.map(|(_, by)| by).into_iter().chain(limit).min();
             match self.next(deadline).await {
                 Happening::Reaped(gone) => {
                     let Some(mut gone) = gone.into_iter().find(|gone| gone.pid == pid) else { continue };
-                    last_words(std::mem::take(&mut gone.relays), LAST_WORDS).await;
-                    return match asked {
+                    self.last_words(std::mem::take(&mut gone.relays)).await;
+                    return match told {
                         None => StepEnd::Done(gone),
-                        Some(signal) => StepEnd::Obeyed(gone, signal),
+                        Some((signal, _)) => StepEnd::Obeyed(gone, signal),
                     };
                 }
-                Happening::Signal(signal) if self.signals.is_stop(signal) => {
-                    self.asked_to_stop();
-                    match (on_stop, asked) {
-                        (OnStop::Forward(grace), None) => {
-                            tracing::warn!(
-                                "{signal:?}: telling the migration to stop, it has {} to finish",
-                                Words(grace)
-                            );
-                            report(group::signal(pid, Signal::TERM));
-                            asked = Some(signal);
-                            let limit = clock::now().after(grace);
-                            deadline = Some(deadline.map_or(limit, |deadline| deadline.min(limit)));
-                        }
-                        (_, Some(first)) => {
-                            self.kill_step(pid).await;
-                            return StepEnd::Stopped(first);
-                        }
-                        (OnStop::End, None) => {
-                            self.end_step(pid).await;
-                            return StepEnd::Stopped(signal);
-                        }
+                Happening::Signal(signal) if self.signals.is_stop(signal) => match (on_stop, told) {
+                    (OnStop::Forward(grace), None) => {
+                        let by = self.until_kill(grace);
+                        tracing::warn!(
+                            "{signal:?}: telling the migration to stop, it has {} to finish",
+                            Words(by.since(clock::now()))
+                        );
+                        report(group::stop(pid, Signal::TERM));
+                        told = Some((signal, by));
                     }
-                }
+                    (_, Some((first, _))) => {
+                        self.kill_step(pid).await;
+                        return StepEnd::Stopped(first);
+                    }
+                    (OnStop::End, None) => {
+                        self.end_step(pid).await;
+                        return StepEnd::Stopped(signal);
+                    }
+                },
                 Happening::Signal(signal) => tracing::debug!("{signal:?} is ignored until boot is done"),
-                Happening::Deadline => match asked {
+                Happening::Deadline => match told {
                     // It has been told, and has had its time.
-                    Some(signal) => {
+                    Some((signal, _)) => {
                         self.kill_step(pid).await;
                         return StepEnd::Stopped(signal);
                     }
-                    // The step was frozen with init.
-                    None if deadline.is_some_and(clock::slept_through) => {
-                        deadline = timeout.map(|timeout| clock::now().after(timeout));
-                    }
-                    None => {
+                    None if timeout.as_ref().is_some_and(clock::Timeout::is_over) => {
                         self.end_step(pid).await;
                         return StepEnd::TimedOut;
                     }
+                    // The step was frozen with init.
+                    None => {}
                 },
             }
         }
@@ -99,17 +96,18 @@ impl Shell {
 
     /// Ends the step and its group: TERM, then KILL. A stop signal meanwhile hurries.
     async fn end_step(&mut self, pid: Pid) {
-        report(group::signal_group_of_child(pid, Signal::TERM));
-        let deadline = clock::now().after(GRACE.min(self.plan.stop_timeout / 2));
+        report(group::stop_group_of_child(pid, Signal::TERM));
+        let over = clock::now().after(GRACE.min(self.plan.stop_timeout / 2));
         loop {
+            // A stop may begin meanwhile.
+            let deadline = self.until_kill(over.since(clock::now()));
             match self.next(Some(deadline)).await {
                 Happening::Reaped(gone) if gone.iter().any(|gone| gone.pid == pid) => {
                     // What it has started and not waited for.
                     report(group::signal_group(pid, Signal::KILL));
-                    return all_last_words(gone).await;
+                    return self.all_last_words(gone).await;
                 }
                 Happening::Signal(signal) if self.signals.is_stop(signal) => {
-                    self.asked_to_stop();
                     return self.kill_step(pid).await;
                 }
                 Happening::Deadline => return self.kill_step(pid).await,
@@ -121,28 +119,33 @@ impl Shell {
     /// KILL to the step and its group.
     pub async fn kill_step(&mut self, pid: Pid) {
         report(group::signal_group_of_child(pid, Signal::KILL));
-        let deadline = clock::now().after(AFTER_KILL);
+        let began = clock::now();
+        let deadline = self.until_exit(AFTER_KILL);
         loop {
             match self.next(Some(deadline)).await {
                 Happening::Reaped(gone) if gone.iter().any(|gone| gone.pid == pid) => {
-                    return all_last_words(gone).await;
+                    return self.all_last_words(gone).await;
                 }
                 Happening::Deadline => {
                     return tracing::error!(
                         "pid {pid} is still alive {} after SIGKILL: it waits in the kernel, often for a file system such as \
                          EFS or NFS; going on without waiting for it",
-                        Words(AFTER_KILL)
+                        Words(clock::now().since(began))
                     );
                 }
                 Happening::Reaped(_) | Happening::Signal(_) => {}
             }
         }
     }
-}
 
-async fn all_last_words(gone: Vec<Gone>) {
-    let relays = gone.into_iter().flat_map(|gone| gone.relays).collect();
-    last_words(relays, LAST_WORDS).await;
+    async fn all_last_words(&self, gone: Vec<Gone>) {
+        self.last_words(gone.into_iter().flat_map(|gone| gone.relays).collect()).await;
+    }
+
+    /// Waits for what the step has written last, no longer than a stop has time.
+    async fn last_words(&self, relays: Vec<RelayHandle>) {
+        last_words(relays, self.until_exit(LAST_WORDS).since(clock::now())).await;
+    }
 }
 
 /// Waits until the relays have read what dead processes wrote, at most `within`. A log that is not read is not waited

@@ -7,6 +7,7 @@ use super::shell::{Happening, Shell};
 use crate::config::plan::Signal;
 use crate::control::protocol::Phase;
 use crate::exit;
+use crate::supervisor::Mono;
 use crate::supervisor::words::{Words, counted};
 use crate::sys::{self, Pid, proc::Process};
 use std::time::Duration;
@@ -16,6 +17,9 @@ pub const AFTER_BOOT: Duration = Duration::from_secs(1);
 
 /// What descendants may take after TERM when init itself has failed: requests and jobs may be in flight.
 const AFTER_FAULT: Duration = Duration::from_secs(5);
+
+/// How often a walk over /proc looks for newcomers while everything is killed.
+const WALK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long killed processes may take to disappear. One in uninterruptible sleep (dead NFS) may never.
 const AFTER_KILL: Duration = Duration::from_secs(1);
@@ -60,7 +64,8 @@ fn living() -> Vec<Process> {
     all
 }
 
-/// Ends every descendant: TERM, `grace`, then KILL. A stop signal meanwhile ends the grace.
+/// Ends every descendant: TERM, `grace`, then KILL, within the budget of a stop that is under way. A stop signal meanwhile
+/// ends the grace.
 pub async fn sweep(shell: &mut Shell, grace: Duration) {
     shell.board.enter(Phase::Stopping);
     let left = living();
@@ -68,47 +73,48 @@ pub async fn sweep(shell: &mut Shell, grace: Duration) {
         return;
     }
     tracing::info!("{} left behind: {}", processes(&left), names(&left));
-    signal_all(&left, Signal::TERM);
-    if gone_by(shell, grace, true).await {
+    stop_all(&left, Signal::TERM);
+    let began = clock::now();
+    if gone_by(shell, shell.until_kill(grace), true).await {
         return;
     }
     let left = living();
     tracing::warn!(
         "{} did not end within {} and is killed: {}",
         processes(&left),
-        Words(grace),
+        Words(clock::now().since(began)),
         names(&left)
     );
-    signal_all(&left, Signal::KILL);
-    if !gone_by(shell, AFTER_KILL, false).await {
+    stop_all(&left, Signal::KILL);
+    let end = shell.until_exit(AFTER_KILL);
+    while clock::now() < end && !gone_by(shell, shell.until_exit(WALK_EVERY).min(end), false).await {
         // Newcomers of a fork storm; as PID 1 the kernel kills the rest with init.
-        signal_all(&living(), Signal::KILL);
+        living().iter().for_each(|process| drop(sys::proc::signal(process, Signal::KILL)));
     }
 }
 
-/// Waits until no descendant is left, at most `time`.
-async fn gone_by(shell: &mut Shell, time: Duration, hurry: bool) -> bool {
-    let deadline = clock::now().after(time);
-    loop {
-        if living().is_empty() {
-            // Those that ended a moment ago: init leaves nothing to reap either.
-            let _ = shell.children.reap();
-            return true;
-        }
+/// Waits until no descendant is left, at most until `deadline`. Does not walk over /proc, however much ends meanwhile: a process
+/// without a child has no descendant either.
+async fn gone_by(shell: &mut Shell, deadline: Mono, hurry: bool) -> bool {
+    // Those that ended a moment ago: init leaves nothing to reap either.
+    let _ = shell.children.reap();
+    while !sys::reap::has_no_child() {
         match shell.next(Some(deadline)).await {
             Happening::Deadline => return false,
             Happening::Signal(signal) if hurry && shell.signals.is_stop(signal) => return false,
             _ => {}
         }
     }
+    true
 }
 
-/// Signals each of `processes` that is still the same process.
-pub fn signal_all(processes: &[Process], signal: Signal) {
-    for process in processes {
-        // One that is gone meanwhile is what was wanted.
-        let _ = sys::proc::signal(process, signal);
-    }
+/// Sends a stop signal, then CONT, to each of `processes` that is still the same process. One line tells of a refusal.
+pub fn stop_all(processes: &[Process], signal: Signal) {
+    let refusal = |process: &Process| sys::proc::stop(process, signal).err();
+    let refused: Vec<_> = processes.iter().filter_map(|process| Some((process, refusal(process)?))).collect();
+    let Some((_, error)) = refused.first() else { return };
+    let whom: Vec<Process> = refused.iter().map(|(process, _)| (*process).clone()).collect();
+    tracing::warn!("cannot send {signal:?} to {}: {}", names(&whom), sys::words(error));
 }
 
 fn processes(all: &[Process]) -> String {

@@ -41,6 +41,10 @@ pub(super) struct Loop<'a> {
     took: HashMap<u16, Duration>,
     /// Orphans are counted from the moment that the core has asked about them.
     orphans: Option<u32>,
+    /// Walks over /proc that are to come.
+    looks: orphans::Looks,
+    /// What the core has been told of time that freezes took.
+    lost: Duration,
     /// How many actions were carried out.
     done: u32,
     /// Another init supervises already, as was found out late.
@@ -86,6 +90,8 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
         lags: HashMap::new(),
         took: HashMap::new(),
         orphans: None,
+        looks: orphans::Looks::default(),
+        lost: clock::lost(),
         done: 0,
         refused: None,
     };
@@ -128,8 +134,9 @@ impl Loop<'_> {
                 sys::memory::give_back();
             }
             tokio::select! {
-                // In this order: what ended first, then what somebody wants, then what is due.
+                // In this order: what is due, or signals without end would put it off; what ended; what somebody wants.
                 biased;
+                () = clock::until(deadline) => ended = self.deadline().await,
                 signal = self.shell.signals.next(), if in_a_row < SIGNALS_IN_A_ROW => {
                     in_a_row = in_a_row.saturating_add(1);
                     ended = self.signal(signal).await;
@@ -139,7 +146,7 @@ impl Loop<'_> {
                     ended = self.feed(event).await;
                 },
                 due = self.cron.due() => ended = self.due(due).await,
-                () = clock::until(deadline) => ended = self.feed(Event::Deadline).await,
+                () = clock::until(self.looks.at()) => ended = self.look().await,
                 () = clock::until(self.reloads.deadline()) => ended = self.reload_due().await,
                 // One CHLD may stand for more ends than a batch holds; the rest waits until everything else had its turn.
                 () = std::future::ready(()), if self.shell.children.more_to_reap() => ended = self.reap().await,
@@ -156,7 +163,7 @@ impl Loop<'_> {
     fn note(&mut self) {
         self.mirror.refresh(&self.shell.board, &self.plan, &self.core, &self.probes);
         if self.core.is_stopping() {
-            self.shell.board.enter(Phase::Stopping);
+            self.shell.stops();
         }
         self.settle();
     }
@@ -173,7 +180,7 @@ impl Loop<'_> {
                 self.ask_reload(&who, None).await
             }
             signal if self.shell.signals.is_stop(signal) => {
-                self.shell.asked_to_stop();
+                self.shell.stops();
                 if self.core.is_stopping() {
                     tracing::debug!("{signal:?} while stopping");
                 } else {
@@ -216,6 +223,16 @@ impl Loop<'_> {
     }
 
     async fn feed_all(&mut self, mut events: Vec<Event>) -> Option<u8> {
+        let all = clock::lost();
+        let lost = all.saturating_sub(std::mem::replace(&mut self.lost, all));
+        if !lost.is_zero() {
+            tracing::info!("the container was frozen for {}", Words(lost));
+            // Before anything else: limits that are over by the clock may not be.
+            events.insert(0, Event::Frozen { lost });
+        }
+        if events.is_empty() {
+            return None;
+        }
         let mut actions = Vec::new();
         self.pass_on(&mut events, &mut actions);
         self.carry_out(actions).await
@@ -280,15 +297,18 @@ impl Loop<'_> {
                     Event::SpawnFailed { id, fault: SpawnFault { code: error.code() } }
                 }
             }),
-            Action::Signal { id, scope, signal } => {
+            Action::Signal { id, signal } => self.shell.children.signal(id, signal),
+            Action::Stop { id, scope, signal } => {
                 self.look_around(walk);
-                self.shell.children.signal(id, scope, signal);
+                self.shell.children.stop(id, scope, signal);
             }
             Action::KillGroup { id } => {
                 self.look_around(walk);
-                self.shell.children.signal(id, StopScope::Group, Signal::KILL);
+                self.shell.children.stop(id, StopScope::Group, Signal::KILL);
                 if self.shell.children.is_empty(id) {
                     events.push(Event::GroupEmpty { id });
+                } else if self.shell.children.pid(id).is_none() {
+                    self.looks.for_killed();
                 }
             }
             Action::StartProbe { id } => {
@@ -305,10 +325,11 @@ impl Loop<'_> {
             Action::StopLiveness { id } => self.probes.stop(id, Aim::Live),
             Action::SignalOrphans { signal } => {
                 let orphans = self.shell.children.orphans(stop::descendants());
+                let orphans = self.looks.not_told(orphans, signal);
                 if !orphans.is_empty() {
                     tracing::info!("{signal:?} to what was left behind: {}", stop::names(&orphans));
                 }
-                stop::signal_all(&orphans, signal);
+                stop::stop_all(&orphans, signal);
                 // The count is told at once, even when it is the same.
                 self.orphans = Some(u32::MAX);
                 events.extend(self.orphan_event(stop::descendants()));

@@ -164,6 +164,9 @@ pub enum Event {
     /// among them) are alive. Sent when it changes while stopping, and at once after [`Action::SignalOrphans`] and
     /// [`Action::CountOrphans`].
     Orphans { alive: u32 },
+    /// The container was frozen, and nobody in it could do anything for so long: time limits on what runs and on what is to get
+    /// ready are extended by it. The stop of the container is not, nor are delays before restarts.
+    Frozen { lost: Duration },
     /// Time passed; sent when [`next_deadline`](super::Supervisor::next_deadline) is reached.
     Deadline,
 }
@@ -175,8 +178,14 @@ pub enum Action {
     Spawn {
         id: Id,
     },
-    /// Signal the process. Before any stop signal the shell walks /proc for descendants that left the group.
+    /// Send a signal that is no stop signal to the main process: that of a reload or a pause, or one that somebody asked for.
     Signal {
+        id: Id,
+        signal: Signal,
+    },
+    /// Send a stop signal, then CONT: a process that SIGSTOP has stopped would not notice it, and be killed without a chance
+    /// to clean up. Before that the shell walks /proc for descendants that left the group.
+    Stop {
         id: Id,
         scope: StopScope,
         signal: Signal,
@@ -202,7 +211,7 @@ pub enum Action {
     },
     /// Count the orphans. Answered at once by [`Event::Orphans`].
     CountOrphans,
-    /// Signal every orphan. Answered by [`Event::Orphans`].
+    /// Send a stop signal, then CONT, to every orphan that has not had it. Answered by [`Event::Orphans`].
     SignalOrphans {
         signal: Signal,
     },

@@ -15,7 +15,8 @@
 //! | `asks` | what people ask for: start, stop, restart, signal, run, pause |
 //! | `replan` | another plan in the place of this one |
 //! | `judge` | when the container ends because of its services |
-//! | `stop` | the end of the container, under one budget |
+//! | `stop`, `budget` | the end of the container, under one budget; how that is shared out |
+//! | `limit` | time limits, which a frozen container does not use up |
 //! | `backoff`, `reason`, `causes`, `words`, `turn` | delays, endings in words, counted by cause, durations in words, the dice |
 //! | [`status`] | what a user is shown |
 //!
@@ -40,9 +41,11 @@
 
 mod asks;
 mod backoff;
+mod budget;
 mod causes;
 pub mod event;
 mod judge;
+mod limit;
 mod order;
 mod process;
 mod reason;
@@ -59,7 +62,9 @@ mod turn;
 mod unit;
 pub mod words;
 
+pub use budget::Budget;
 pub use event::{Action, Event, ExitStatus, Id, Mono, Notice, Replan, Severity, SpawnFault, Target, Verb};
+pub use limit::Limit;
 pub use spec::{State, Want};
 
 use crate::config::plan::{CronPlan, ServicePlan};
@@ -74,10 +79,6 @@ use unit::{Gate, Health, Unit};
 
 /// How often one event may lead to the next without time passing. A chain is a stop, a kill, a restart: three.
 const ROUNDS: usize = 8;
-
-/// A deadline that is told of by so much too late was slept through: the container was frozen (docker pause, a snapshot of
-/// its machine), and nobody in it could do what was expected of them.
-pub const HELD_UP: Duration = Duration::from_millis(250);
 
 /// The state of everything that init supervises.
 ///
@@ -206,6 +207,10 @@ impl Supervisor {
                 self.units.iter_mut().for_each(Unit::boot);
             }
             Event::Boot | Event::Deadline => {}
+            Event::Frozen { lost } => {
+                self.units.iter_mut().for_each(|unit| unit.frozen(lost, turn));
+                self.crons.iter_mut().for_each(|cron| cron.frozen(lost));
+            }
             Event::Spawned { id, pid } => match self.find(id) {
                 Some(Found::Instance(spec, instance)) => instance.spawned(spec, pid, turn),
                 Some(Found::Run(cron, run)) => cron.spawned(run, pid, turn),

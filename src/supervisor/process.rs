@@ -68,10 +68,18 @@ struct Ending {
     again_at: Option<Mono>,
     /// When the whole group gets TERM; `None` when it has had it or needs none.
     term_at: Option<Mono>,
+    /// The whole group has had TERM.
+    term_sent: bool,
     /// When the whole group gets KILL; `None` when it has had it.
     kill_at: Option<Mono>,
     /// When a main process that survives KILL is told about.
     stuck_at: Option<Mono>,
+}
+
+impl Ending {
+    const fn new(manner: Manner, begun: Mono, kill_at: Option<Mono>) -> Self {
+        Self { manner, begun, again_at: None, term_at: None, term_sent: false, kill_at, stuck_at: None }
+    }
 }
 
 impl Process {
@@ -133,7 +141,7 @@ impl Process {
         self.life = Life::Alive(pid);
         self.started = turn.now;
         match self.ending {
-            Some(Ending { kill_at: Some(_), manner, .. }) => self.signal(manner, turn),
+            Some(Ending { kill_at: Some(_), manner, .. }) => self.send_stop(manner, turn),
             Some(_) => self.send_kill(turn),
             None => {}
         }
@@ -150,8 +158,8 @@ impl Process {
         asked
     }
 
-    /// The main process ended. What is left of its group gets TERM and the rest of the time of the stop under way, or
-    /// KILL when there is none. False: there was no main process.
+    /// The main process ended. What is left of its group gets TERM, unless it has had it, and the rest of the time of the
+    /// stop under way; or KILL when there is none. False: there was no main process.
     pub fn exited(&mut self, leftovers: bool, turn: &mut Turn<'_>) -> bool {
         if !self.has_main() {
             return false;
@@ -162,9 +170,12 @@ impl Process {
         }
         self.life = Life::Leftovers;
         match &mut self.ending {
-            Some(Ending { kill_at: Some(_), again_at, term_at, .. }) => {
+            Some(Ending { kill_at: Some(_), again_at, term_at, term_sent, .. }) => {
                 (*again_at, *term_at) = (None, None);
-                self.signal(Manner::TERM, turn);
+                // What is left cleans up already, perhaps by programs started for it: a second TERM would cut that short.
+                if !*term_sent {
+                    self.send_stop(Manner::TERM, turn);
+                }
             }
             Some(_) | None => self.send_kill(turn),
         }
@@ -195,11 +206,9 @@ impl Process {
             None if matches!(self.life, Life::Gone | Life::Leftovers) => {}
             None => {
                 let term_at = (manner != Manner::TERM).then(|| term_before(kill_at, turn.now));
-                let (begun, kill_at) = (turn.now, Some(kill_at));
-                self.ending =
-                    Some(Ending { manner, begun, again_at: None, term_at, kill_at, stuck_at: None });
+                self.ending = Some(Ending { term_at, ..Ending::new(manner, turn.now, Some(kill_at)) });
                 if self.alive() {
-                    self.signal(manner, turn);
+                    self.send_stop(manner, turn);
                 }
             }
         }
@@ -222,10 +231,9 @@ impl Process {
             .ending
             .map_or((turn.now, kill_at), |ending| (ending.begun, ending.kill_at.unwrap_or(kill_at)));
         let kill_at = Some(kill_at.min(earlier));
-        let manner = Manner::TERM;
-        self.ending = Some(Ending { manner, begun, again_at: None, term_at: None, kill_at, stuck_at: None });
+        self.ending = Some(Ending::new(Manner::TERM, begun, kill_at));
         if self.life != Life::Asked {
-            self.signal(Manner::TERM, turn);
+            self.send_stop(Manner::TERM, turn);
         }
     }
 
@@ -240,7 +248,7 @@ impl Process {
         let manner = Manner { signal: Signal::KILL, scope: StopScope::Group };
         let (manner, begun) = self.ending.map_or((manner, turn.now), |ending| (ending.manner, ending.begun));
         let stuck_at = self.has_main().then(|| turn.now.after(STUCK));
-        self.ending = Some(Ending { manner, begun, again_at: None, term_at: None, kill_at: None, stuck_at });
+        self.ending = Some(Ending { stuck_at, ..Ending::new(manner, begun, None) });
         if self.life != Life::Asked {
             turn.act(Action::KillGroup { id: self.id });
         }
@@ -272,14 +280,14 @@ impl Process {
                 (ending.again_at, ending.term_at) = (None, None);
             }
             if self.life != Life::Asked {
-                self.signal(Manner::TERM, turn);
+                self.send_stop(Manner::TERM, turn);
             }
         } else if due(ending.again_at) {
             if let Some(ending) = &mut self.ending {
                 ending.again_at = None;
             }
             if self.alive() {
-                self.signal(ending.manner, turn);
+                self.send_stop(ending.manner, turn);
             }
         } else if due(ending.stuck_at) {
             if let Some(ending) = &mut self.ending {
@@ -300,8 +308,11 @@ impl Process {
         all.into_iter().fold(self.clear_by, nearer)
     }
 
-    fn signal(&self, manner: Manner, turn: &mut Turn<'_>) {
-        turn.act(Action::Signal { id: self.id, scope: manner.scope, signal: manner.signal });
+    fn send_stop(&mut self, manner: Manner, turn: &mut Turn<'_>) {
+        if let Some(ending) = &mut self.ending {
+            ending.term_sent |= manner == Manner::TERM;
+        }
+        turn.act(Action::Stop { id: self.id, scope: manner.scope, signal: manner.signal });
     }
 }
 

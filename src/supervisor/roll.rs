@@ -5,7 +5,6 @@ use super::event::{Action, Severity};
 use super::spec::State;
 use super::turn::Turn;
 use super::unit::Unit;
-use crate::config::plan::StopScope;
 
 impl Unit {
     /// Reloads: by the reload signal where there is one, else by restarting one instance after the other. Instances
@@ -20,7 +19,7 @@ impl Unit {
         for instance in self.instances.iter_mut().filter(|instance| instance.state == State::Running) {
             let id = instance.process.id;
             instance.reloaded = Some(turn.now);
-            turn.act(Action::Signal { id, scope: StopScope::Main, signal });
+            turn.act(Action::Signal { id, signal });
             turn.tell(Severity::Info, id, format!("reloading: sent SIG{signal}"));
         }
     }

@@ -4,8 +4,8 @@
 //! on purpose (`Illuminate\Console\Scheduling\CommandBuilder`). They count as orphans and get the grace of a stop. What a run that
 //! was stopped leaves behind goes with it.
 
-use super::HELD_UP;
 use super::event::{Action, ExitStatus, Id, Mono, Severity, SpawnFault};
+use super::limit::Limit;
 use super::process::{Manner, Process};
 use super::reason::{Ending, Program};
 use super::turn::{Turn, nearer};
@@ -61,9 +61,8 @@ pub(super) struct Cron {
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub process: Process,
-    timeout: Option<Duration>,
     /// When it has run for too long.
-    timeout_at: Option<Mono>,
+    timeout_at: Option<Limit>,
     timed_out: bool,
     /// The last signal that somebody had sent to it.
     asked: Option<Signal>,
@@ -213,8 +212,8 @@ impl Cron {
         self.last_run = self.last_run.wrapping_add(1).max(1);
         let mut process = Process::new(Id::Run { unit: self.unit, run: self.last_run });
         process.ask(turn);
-        let timeout_at = self.timeout.map(|timeout| turn.now.after(timeout));
-        self.runs.push(Run { process, timeout: self.timeout, timeout_at, timed_out: false, asked: None });
+        let timeout_at = self.timeout.map(|timeout| Limit::new(turn.now.after(timeout)));
+        self.runs.push(Run { process, timeout_at, timed_out: false, asked: None });
     }
 
     pub fn spawned(&mut self, run: u32, pid: i32, turn: &mut Turn<'_>) {
@@ -289,6 +288,11 @@ impl Cron {
         }
     }
 
+    pub fn frozen(&mut self, lost: Duration) {
+        let limits = self.runs.iter_mut().filter_map(|run| run.timeout_at.as_mut());
+        limits.for_each(|limit| limit.frozen(lost));
+    }
+
     pub fn deadline(&self) -> Option<Mono> {
         self.runs.iter().map(Run::deadline).fold(self.held_until, nearer)
     }
@@ -320,7 +324,7 @@ impl Cron {
         let Some(run) = self.find(run).filter(|run| run.process.alive()) else { return };
         let id = run.process.id;
         run.asked = Some(signal);
-        turn.act(Action::Signal { id, scope: StopScope::Main, signal });
+        turn.act(Action::Signal { id, signal });
         turn.tell(Severity::Info, id, format!("sent SIG{signal}: asked to"));
     }
 
@@ -356,11 +360,7 @@ impl Run {
     }
 
     fn tick(&mut self, manner: Manner, turn: &mut Turn<'_>) {
-        // It was frozen with the container, and has not had its time.
-        if self.timeout_at.is_some_and(|at| turn.now.since(at) > HELD_UP) {
-            self.timeout_at = self.timeout.map(|timeout| turn.now.after(timeout));
-        }
-        if self.timeout_at.is_some_and(|at| at <= turn.now) && self.process.has_main() {
+        if self.timeout_at.is_some_and(|limit| limit.at <= turn.now) && self.process.has_main() {
             let age = Words(turn.now.since(self.process.started()));
             turn.tell(
                 Severity::Warn,
@@ -374,6 +374,7 @@ impl Run {
     }
 
     fn deadline(&self) -> Option<Mono> {
-        nearer(self.timeout_at.filter(|_| self.process.has_main()), self.process.deadline())
+        let timeout_at = self.timeout_at.map(|limit| limit.at);
+        nearer(timeout_at.filter(|_| self.process.has_main()), self.process.deadline())
     }
 }

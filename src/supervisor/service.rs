@@ -31,7 +31,7 @@ use super::reason::Program;
 use super::spec::{Spec, State, Want};
 use super::turn::{Turn, nearer};
 use crate::config::plan::Signal;
-use probes::Pulse;
+use probes::{Probing, Pulse};
 use std::time::Duration;
 
 /// What follows a stop.
@@ -85,8 +85,7 @@ pub(super) struct Instance {
     pub paused: bool,
     /// FATAL because of what it requires.
     lost: bool,
-    /// The readiness probe asks; so many successes in a row.
-    probing: Option<u32>,
+    probing: Option<Probing>,
     /// What the liveness probe has found.
     pulse: Pulse,
     /// Why it is stopped, when that is a failure.

@@ -7,7 +7,7 @@
 //! │ its share of the first fifth   │ signal or TERM  │ all   │      │ init exits
 //! ```
 //!
-//! *kill* is the budget less a reserve of a tenth, at most a second; *exit* comes half the reserve later.
+//! [`Budget`] says when *kill* and *exit* are.
 //!
 //! A service gets its stop signal when everything that depends on it is down, but no later than its share of the first
 //! fifth: a hanging worker must not take from PHP-FPM the time that its requests need. Runs are left to finish for half of the budget, since few scheduled
@@ -17,6 +17,7 @@
 //! Asked once: as above. Asked again: TERM to everything now, KILL after five seconds. A third time: KILL now. A stop that a
 //! failure began has not been asked for, so the first request changes nothing.
 
+use super::budget::Budget;
 use super::event::{Action, Mono, Severity};
 use super::order::Order;
 use super::runs::Cron;
@@ -25,9 +26,6 @@ use super::unit::Unit;
 use super::words::Words;
 use crate::config::plan::Signal;
 use std::time::Duration;
-
-const LONGEST_RESERVE: Duration = Duration::from_secs(1);
-const SHORTEST_RESERVE: Duration = Duration::from_millis(100);
 
 /// From the second request to KILL.
 const HURRY: Duration = Duration::from_secs(5);
@@ -64,16 +62,15 @@ enum Orphans {
 
 impl Stop {
     pub fn new(code: u8, requested: bool, budget: Duration, units: usize, turn: &mut Turn<'_>) -> Self {
-        let reserve = part(budget, 10).clamp(SHORTEST_RESERVE, LONGEST_RESERVE);
-        let grace = budget.saturating_sub(reserve);
+        let Budget { kill_at, exit_at, .. } = Budget::new(turn.now, budget);
         turn.act(Action::CountOrphans);
         Self {
             begun: turn.now,
             code,
             requests: u8::from(requested),
-            kill_at: turn.now.after(grace),
-            exit_at: turn.now.after(grace.saturating_add(part(reserve, 2))),
-            soft_until: turn.now.after(part(grace, 2)),
+            kill_at,
+            exit_at,
+            soft_until: turn.now.after(part(kill_at.since(turn.now), 2)),
             told: vec![false; units],
             runs_told: false,
             killed: false,

@@ -6,6 +6,7 @@ use super::service::Instance;
 use super::spec::{Spec, State, Want};
 use super::turn::{Turn, nearer};
 use crate::config::plan::Then;
+use std::time::Duration;
 
 /// What the others see of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,6 +221,12 @@ impl Unit {
             turn.tell(Severity::Debug, None, format!("{} is another: replacing it", self.spec.name));
         } else if up {
             self.reload(turn);
+        }
+    }
+
+    pub fn frozen(&mut self, lost: Duration, turn: &mut Turn<'_>) {
+        for instance in &mut self.instances {
+            instance.frozen(lost, turn);
         }
     }
 

@@ -21,6 +21,15 @@ pub fn wall() -> i128 {
     i128::from(now.tv_sec).saturating_mul(1_000_000_000).saturating_add(i128::from(now.tv_nsec))
 }
 
+/// How long this thread has run, or was ready to run and waited for a processor, the throttling of a CPU quota included.
+/// Time in which it slept, or was stopped or frozen, is not in it. Zero where the kernel does not tell.
+pub fn runnable() -> Duration {
+    // "cpu_time run_delay timeslices", the first two in nanoseconds.
+    let line = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let times = line.split_ascii_whitespace().take(2).filter_map(|field| field.parse::<u64>().ok());
+    Duration::from_nanos(times.fold(0, u64::saturating_add))
+}
+
 fn now(clock: libc::clockid_t) -> libc::timespec {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is valid for writing. It cannot fail: both clocks are always there.
@@ -122,6 +131,19 @@ mod tests {
         assert!(monotonic() >= before);
         // 2020-01-01, so that seconds and nanoseconds are not mixed up.
         assert!(wall_before > 1_577_836_800_000_000_000);
+    }
+
+    #[test]
+    fn time_at_work_counts_as_runnable_and_no_more_than_has_passed() {
+        let (began, before) = (monotonic(), runnable());
+        // The kernel adds to it at ticks.
+        while runnable().saturating_sub(before) < Duration::from_millis(20) {
+            assert!(monotonic().saturating_sub(began) < Duration::from_secs(20), "the kernel does not count");
+        }
+        assert!(
+            runnable().saturating_sub(before)
+                <= monotonic().saturating_sub(began) + Duration::from_millis(20)
+        );
     }
 
     #[test]

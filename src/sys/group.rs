@@ -35,6 +35,30 @@ pub fn signal(pid: Pid, signal: Signal) -> io::Result<Sent> {
     send(pid.raw(), signal.number())
 }
 
+/// Sends a stop signal, then CONT, as [`signal()`] does.
+pub fn stop(pid: Pid, stop: Signal) -> io::Result<Sent> {
+    then_cont(stop, |sent| signal(pid, sent))
+}
+
+/// Sends a stop signal, then CONT, as [`signal_group_of_child`] does.
+pub fn stop_group_of_child(child: Pid, stop: Signal) -> io::Result<Sent> {
+    then_cont(stop, |sent| signal_group_of_child(child, sent))
+}
+
+/// Sends a stop signal, then CONT, as [`signal_group`] does.
+pub fn stop_group(leader: Pid, stop: Signal) -> io::Result<Sent> {
+    then_cont(stop, |sent| signal_group(leader, sent))
+}
+
+/// A process that SIGSTOP or a terminal has stopped keeps every other signal pending until CONT, signal(7); only KILL ends it
+/// as it is. So a stop signal without CONT would cost it its chance to clean up.
+pub(super) fn then_cont(stop: Signal, send: impl Fn(Signal) -> io::Result<Sent>) -> io::Result<Sent> {
+    match send(stop)? {
+        Sent::Delivered if stop != Signal::KILL => send(Signal::CONT).map(|_| Sent::Delivered),
+        sent => Ok(sent),
+    }
+}
+
 /// Signals every process of a group. Those that setsid(2) or setpgid(2) took out of it are not reached.
 pub fn signal_group(leader: Pid, signal: Signal) -> io::Result<Sent> {
     send(group(leader)?, signal.number())
@@ -49,11 +73,11 @@ pub fn signal_group_of_child(child: Pid, signal: Signal) -> io::Result<Sent> {
     }
 }
 
-/// Some process of the group is there, be it a zombie that its parent has not reaped, or one of another user.
+/// Some process of the group is there, be it of another user or a zombie.
 ///
 /// After everything of the group that is init's own child has been reaped, what remains lives, or is a zombie
-/// whose parent outside the group still has to reap it.
-pub fn group_alive(leader: Pid) -> io::Result<bool> {
+/// whose parent outside the group still has to reap it: [`super::proc::Walk::group_lives`] tells which.
+pub fn group_exists(leader: Pid) -> io::Result<bool> {
     Ok(send(group(leader)?, 0)? == Sent::Delivered)
 }
 
@@ -97,14 +121,14 @@ mod tests {
         assert!(signal(one, Signal::TERM).is_err());
         assert!(signal_group(one, Signal::TERM).is_err());
         assert!(signal_group_of_child(one, Signal::TERM).is_err());
-        assert!(group_alive(one).is_err());
+        assert!(group_exists(one).is_err());
     }
 
     #[test]
     fn a_group_that_is_not_there_is_nobody() {
         // Above every kernel's pid_max of 2^22.
         let nobody = Pid::new(i32::MAX).unwrap();
-        assert!(!group_alive(nobody).unwrap());
+        assert!(!group_exists(nobody).unwrap());
         assert_eq!(signal_group_of_child(nobody, Signal::TERM).unwrap(), Sent::Nobody);
         assert_eq!(signal(nobody, Signal::TERM).unwrap(), Sent::Nobody);
     }

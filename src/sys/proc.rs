@@ -12,6 +12,7 @@
 use super::group::{self, Sent};
 use super::{Pid, check};
 use crate::config::plan::Signal;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -102,9 +103,42 @@ pub fn children(parent: Pid) -> Vec<Pid> {
     list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::new).collect()
 }
 
+/// A walk that is made when it is first needed, and at most once.
+#[derive(Debug, Default)]
+pub struct Walk(OnceCell<Option<Snapshot>>);
+
+impl Walk {
+    /// Some process of the group lives. Zombies do not: nothing of them is left but the status that a parent outside the group
+    /// has not taken, which SIGKILL does not change. True where /proc tells nothing.
+    pub fn group_lives(&self, leader: Pid) -> bool {
+        if !group::group_exists(leader).unwrap_or(false) {
+            return false;
+        }
+        let snapshot = self.0.get_or_init(|| Snapshot::take().ok()).as_ref();
+        snapshot.is_none_or(|snapshot| snapshot.of_group(leader).any(|process| !process.zombie))
+    }
+}
+
 /// `process` is still the same one: not reaped, its pid not used again. A zombie is.
-pub fn is_same(process: &Process) -> bool {
-    matches!(read(process.pid), Ok(Some(now)) if now.start_time == process.start_time)
+///
+/// # Errors
+/// It cannot be told, such as for want of a descriptor.
+pub fn is_same(process: &Process) -> io::Result<bool> {
+    now(process).map(|now| now.is_some())
+}
+
+/// `process` is still the same one, and has not ended.
+pub fn lives(process: &Process) -> bool {
+    now(process).is_ok_and(|now| now.is_some_and(|now| !now.zombie))
+}
+
+/// `process` as it is now; `None` when it has been reaped.
+fn now(process: &Process) -> io::Result<Option<Process>> {
+    match read(process.pid) {
+        Ok(now) => Ok(now.filter(|now| now.start_time == process.start_time)),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Signals a process of an earlier walk, unless its pid belongs to another by now.
@@ -112,16 +146,26 @@ pub fn signal(process: &Process, signal: Signal) -> io::Result<Sent> {
     if process.pid.raw() == 1 || process.pid == Pid::current() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "refused to signal init itself"));
     }
-    match open(process.pid) {
-        // The pidfd is held while the start time is read, so what it names is what was checked.
-        Ok(Some(pidfd)) if is_same(process) => send(&pidfd, signal),
-        Ok(_) => Ok(Sent::Nobody),
-        // Before Linux 5.3, or seccomp: the moment between check and signal remains.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
-            if is_same(process) { group::signal(process.pid, signal) } else { Ok(Sent::Nobody) }
-        }
-        Err(error) => Err(error),
+    if let Ok(sent) = signal_by_pidfd(process, signal) {
+        return Ok(sent);
     }
+    // Linux before 5.3, no descriptor left, or a seccomp profile that refuses one of the two calls: pidfd_open(2) may be
+    // allowed without pidfd_send_signal(2). What is lost is the moment between check and signal. Where the permission is
+    // missing, kill(2) says so again.
+    if is_same(process)? { group::signal(process.pid, signal) } else { Ok(Sent::Nobody) }
+}
+
+/// The pidfd is held while the start time is read, so what it names is what was checked.
+fn signal_by_pidfd(process: &Process, signal: Signal) -> io::Result<Sent> {
+    match open(process.pid)? {
+        Some(pidfd) if is_same(process)? => send(&pidfd, signal),
+        _ => Ok(Sent::Nobody),
+    }
+}
+
+/// Sends a stop signal, then CONT, as [`signal()`] does.
+pub fn stop(process: &Process, stop: Signal) -> io::Result<Sent> {
+    group::then_cont(stop, |sent| signal(process, sent))
 }
 
 /// Whether the process is `root`, is of its session or descends from it. `None`: there is no such process any more.
@@ -292,12 +336,50 @@ mod tests {
         assert!(!is_stopped(own) && !is_stopped(Pid::new(i32::MAX).unwrap()));
     }
 
+    /// A seccomp filter for this process, for good, that answers `call` with EPERM.
+    fn refuse(call: libc::c_long) {
+        let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+        let (equal, answer) = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::BPF_RET | libc::BPF_K);
+        let line = |code: u32, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+        let mut filter = [
+            // The number of the call is the first field of seccomp_data.
+            line(load, 0, 0),
+            line(equal, 1, call as u32),
+            line(answer, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+            line(answer, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+        // SAFETY: numbers, and a program that lives until the kernel has copied it.
+        unsafe {
+            assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+            let filter_mode = libc::SECCOMP_MODE_FILTER;
+            assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, filter_mode, &raw const program), 0);
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a child of the test's own")]
+    fn a_signal_arrives_whichever_of_the_pidfd_calls_is_refused() {
+        for call in [libc::SYS_pidfd_send_signal, libc::SYS_pidfd_open] {
+            refuse(call);
+            let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+            let pid = Pid::new(i32::try_from(child.id()).unwrap()).unwrap();
+            let process = read(pid).unwrap().unwrap();
+            let another = Process { start_time: process.start_time + 1, ..process.clone() };
+            assert_eq!(signal(&another, Signal::KILL).unwrap(), Sent::Nobody);
+            assert_eq!(signal(&process, Signal::KILL).unwrap(), Sent::Delivered);
+            let status = child.wait().unwrap();
+            assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGKILL));
+        }
+    }
+
     #[test]
     fn this_process_is_found_and_is_itself() {
         let snapshot = Snapshot::take().unwrap();
         let own = snapshot.processes().iter().find(|process| process.pid == Pid::current()).unwrap();
-        assert!(is_same(own));
-        assert!(!is_same(&Process { start_time: own.start_time + 1, ..own.clone() }));
+        assert!(is_same(own).unwrap() && lives(own));
+        let another = Process { start_time: own.start_time + 1, ..own.clone() };
+        assert!(!is_same(&another).unwrap() && !lives(&another));
         assert!(signal(own, Signal::TERM).is_err(), "never itself");
         assert!(snapshot.of_group(Pid::new(own.group).unwrap()).any(|process| process.pid == own.pid));
     }

@@ -105,6 +105,70 @@ fn other_signals_do_not_disturb_boot() {
     }
 }
 
+#[test]
+fn a_step_that_is_stopped_is_continued_to_receive_its_stop_signal() {
+    if !need(NEEDS) {
+        return;
+    }
+    for place in PLACES {
+        let script =
+            "trap 'echo clean; exit 0' TERM; echo ready; kill -STOP $$; while :; do sleep 0.05; done";
+        let setup =
+            Setup::new(place, &format!("[[boot]]\nname = \"slow\"\ncommand = [\"DIR/step\"]\n{TAIL}"));
+        setup.file("step", format!("#!/bin/sh\n{script}\n"), 0o755);
+        let running = setup.start::<&str>(&[]);
+        running.wait_for("ready");
+        is_stopped(running.pid(), "step");
+        running.signal(15);
+        let done = running.finish().expect(0);
+        assert!(done.stdout.contains("clean"), "{place:?}: it did not get TERM: {done:?}");
+    }
+}
+
+/// Some descendant of this name is stopped by SIGSTOP.
+fn is_stopped(root: i32, name: &str) {
+    eventually("it is stopped", PATIENCE, || {
+        descendants(root)
+            .into_iter()
+            .filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok())
+            .any(|stat| stat.contains(&format!("({name}) T")))
+            .then_some(())
+    });
+}
+
+#[test]
+fn a_stop_during_boot_fits_in_a_small_budget() {
+    if !need(NEEDS) {
+        return;
+    }
+    // A step that does not obey, and a daemon of it that does not obey either and holds the step's output open.
+    let deaf = "(trap '' TERM; setsid sh -c 'while :; do sleep 0.05; done' & )\ntrap '' TERM; echo ready; while :; do sleep 0.05; done";
+    for place in PLACES {
+        for (arguments, code) in [(&[][..], 0), (&["--migrate"], 143)] {
+            let setup = Setup::new(
+                place,
+                &format!(
+                    "stop-timeout = \"1s\"\n{}[service.a]\ncommand = [\"sleep\", \"1000\"]\n[migrate]\ncommand = [\"DIR/deaf\"]\n",
+                    if arguments.is_empty() {
+                        "[[boot]]\nname = \"deaf\"\ncommand = [\"DIR/deaf\"]\n"
+                    } else {
+                        ""
+                    }
+                ),
+            );
+            setup.file("deaf", format!("#!/bin/sh\n{deaf}\n"), 0o755);
+            let running = setup.start(arguments);
+            running.wait_for("ready");
+            let began = Instant::now();
+            running.signal(15);
+            let done = running.finish().expect(code);
+            // Without the budget: a grace of its own for the step, for its last words, and for what it left behind.
+            let took = began.elapsed();
+            assert!(took < Duration::from_millis(1600), "{place:?} {arguments:?}: {took:?}\n{done:?}");
+        }
+    }
+}
+
 /// A generator of numbers, so that a failure can be repeated: splitmix64.
 struct Random(u64);
 

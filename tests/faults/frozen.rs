@@ -3,8 +3,9 @@
 //! Clocks go on meanwhile, so that at the thaw every deadline is over and nobody had the time to keep it.
 
 use crate::client;
-use crate::container::{Container, NEEDS, PATIENCE};
+use crate::container::{Container, NEEDS, PATIENCE, kill};
 use crate::limits::inside;
+use crate::processes::{PLACES, the};
 use crate::support::cgroup::Cgroup;
 use crate::support::{eventually, need};
 use php_init::control::protocol::Service;
@@ -223,4 +224,39 @@ fn a_stop_that_came_while_everything_was_frozen_is_in_order_after_the_thaw() {
     let log = container.log();
     assert!(log.contains("in order\n") && !log.contains("SIGKILL"), "{log}");
     assert_eq!(container.survivors(), [""; 0]);
+}
+
+#[test]
+fn a_short_freeze_at_its_deadline_does_not_give_a_step_its_whole_time_again() {
+    if !need(NEEDS) {
+        return;
+    }
+    for place in PLACES {
+        let mut container = Container::new(
+            r#"
+            [[boot]]
+            name = "step"
+            command = ["sleep", "1001"]
+            timeout = "4s"
+            [service.web]
+            command = ["true"]
+            "#,
+        )
+        .place(place)
+        .start();
+        the(&container, "sleep 1001");
+        let began = Instant::now();
+        let passes = |millis| {
+            eventually("time passes", PATIENCE, || {
+                (began.elapsed() >= Duration::from_millis(millis)).then_some(())
+            })
+        };
+        passes(3500);
+        kill(container.pid(), "STOP");
+        passes(4500);
+        kill(container.pid(), "CONT");
+        assert_eq!(container.wait(PATIENCE), 124);
+        // A second was lost at most; another four would make it more than eight.
+        assert!(began.elapsed() < Duration::from_secs(8), "{:?}\n{}", began.elapsed(), container.log());
+    }
 }

@@ -110,3 +110,84 @@ fn a_daemon_whose_first_thread_has_ended_is_told_to_end_and_does() {
         eventually("it is gone", PATIENCE, || procs::read(daemon).is_none().then_some(()));
     }
 }
+
+/// Says that it is up, with its pid, and cleans up when TERM comes.
+const CLEANS: &str = "#!/usr/bin/perl\n\
+    $SIG{TERM} = sub { open F, '>', \"@DIR/clean-$ARGV[0]\"; close F; exit 0 };\n\
+    open F, '>', \"@DIR/new\"; print F $$; close F; rename '@DIR/new', \"@DIR/up-$ARGV[0]\";\n\
+    sleep 1 while 1";
+
+#[test]
+fn a_stopped_process_is_continued_to_receive_its_stop_signal() {
+    if !need(NEEDS) {
+        return;
+    }
+    const ALL: [&str; 4] = ["main", "grouped", "escaped", "run"];
+    for place in PLACES {
+        let mut container = Container::new(
+            r#"
+            stop-timeout = "6s"
+            [service.web]
+            command = ["sh", "-c", "@DIR/cleans grouped & setsid @DIR/cleans escaped & exec @DIR/cleans main"]
+            stop-scope = "group"
+            [cron.run]
+            schedule = "0 0 1 1 *"
+            command = ["@DIR/cleans", "run"]
+            "#,
+        )
+        .script("cleans", CLEANS)
+        .place(place)
+        .start();
+        let done = outcomes(&socket(&container), r#""request":"run","name":"run","wait":false"#);
+        assert!(done[0].ok, "{done:?}");
+        for name in ALL {
+            let own = eventually("it is up", PATIENCE, || container.text(&format!("up-{name}")).parse().ok());
+            // In the namespace of the container it has another number.
+            let pid = container.running(&format!("cleans {name}")).into_iter().next().unwrap_or(own);
+            kill(pid, "STOP");
+            eventually("it is stopped", PATIENCE, || (procs::read(pid)?.state == 'T').then_some(()));
+        }
+        assert_eq!(container.stop(PATIENCE).0, 0);
+        for name in ALL {
+            let clean = container.file(&format!("clean-{name}")).exists();
+            assert!(clean, "{place:?}: {name} did not get TERM\n{}", container.log());
+        }
+    }
+}
+
+/// In the group of the service lives a process whose parent has left both the group and the environment of the service, and
+/// waits for nobody.
+const HELD: &str = "#!/usr/bin/perl\nuse POSIX;\n\
+    unless (fork) { unless (fork) { exec 'sleep', '1002' } setsid; %ENV = (); exec '/bin/sleep', '1003' }\n\
+    exec 'sleep', '1001'";
+
+#[test]
+fn a_group_of_zombies_does_not_hold_up_a_restart() {
+    if !need(NEEDS) {
+        return;
+    }
+    for place in PLACES {
+        let container = Container::new(
+            r#"
+            stop-timeout = "4s"
+            [service.web]
+            command = ["@DIR/held"]
+            start-grace = "1ms"
+            "#,
+        )
+        .script("held", HELD)
+        .place(place)
+        .start();
+        let old = the(&container, "sleep 1001");
+        the(&container, "sleep 1002");
+        the(&container, "/bin/sleep 1003");
+        kill(old, "KILL");
+        eventually("it runs again", PATIENCE, || {
+            let now = container.running("sleep 1001").into_iter().find(|pid| *pid != old)?;
+            (procs::command(now) == "sleep 1001").then_some(())
+        });
+        let log = container.log();
+        assert!(!log.contains("survive SIGKILL"), "{place:?}: a zombie was waited for\n{log}");
+        stops(container);
+    }
+}

@@ -134,6 +134,31 @@ fn a_process_that_keeps_forking_does_not_keep_init() {
 }
 
 #[test]
+fn a_storm_of_orphans_does_not_put_off_the_end() {
+    if !need(&["root", "unshare", "perl"]) {
+        return;
+    }
+    // Many that TERM does not end, and one that makes orphans as fast as it can, which end at once.
+    let storm = r#"$SIG{TERM} = "IGNORE";
+        for (1..600) { fork or do { sleep 1000 while 1 } }
+        for (1..4) { next if fork; while (1) { unless (fork) { fork; exit } wait } }
+        print "ready\n"; close STDOUT; close STDERR; sleep 1000 while 1"#;
+    for place in PLACES {
+        let setup = Setup::new(place, "stop-timeout = \"1s\"\n");
+        setup.file("storm", format!("#!/usr/bin/perl\n$| = 1; {storm}\n"), 0o755);
+        let script = format!("setsid {} & read -r x; exit 6", setup.path("storm").display());
+        let (running, stdin) = setup.start_with_stdin(&["--", "sh", "-c", &script]);
+        running.wait_for("ready");
+        let began = Instant::now();
+        drop(stdin);
+        let done = running.finish_within(Duration::from_mins(2)).expect(6);
+        // The storm itself keeps the machine busy; with a walk over /proc for each that ends, this took more than a minute.
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(25), "{place:?}: {took:?} for a grace of one second\n{done:?}");
+    }
+}
+
+#[test]
 fn killing_init_as_pid_1_takes_everything_with_it() {
     if !need(NEEDS) {
         return;

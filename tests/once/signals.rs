@@ -1,6 +1,6 @@
 //! What init gets, CMD gets: once, and nobody else.
 
-use crate::harness::{NEEDS, PLACES, Place, Running, Setup, mask, signal};
+use crate::harness::{NEEDS, PATIENCE, PLACES, Place, Running, Setup, children_of, mask, signal};
 use crate::support::{eventually, need};
 use std::time::Duration;
 
@@ -221,5 +221,25 @@ fn an_end_is_heard_of_although_a_parent_had_chld_ignored() {
         let setup = Setup::new(place, config).through(&["env", "--ignore-signal"]);
         setup.file("broken", "#!/no/such/interpreter\n", 0o755);
         setup.start::<&str>(&[]).finish().expect(127);
+    }
+}
+
+#[test]
+fn a_stopped_command_is_continued_to_receive_a_stop_signal() {
+    if !need(NEEDS) {
+        return;
+    }
+    for place in PLACES {
+        let setup = Setup::new(place, "");
+        let script = "trap 'exit 9' TERM; trap 'echo continued' CONT; echo ready; kill -STOP $$; while :; do sleep 0.01; done";
+        let running = setup.start(&["--", "sh", "-c", script]);
+        running.wait_for("ready");
+        let command = children_of(running.pid())[0];
+        eventually("it is stopped", PATIENCE, || {
+            let stat = std::fs::read_to_string(format!("/proc/{command}/stat")).ok()?;
+            stat.contains(") T ").then_some(())
+        });
+        running.signal(15);
+        running.finish().expect(9);
     }
 }

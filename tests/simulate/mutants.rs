@@ -4,6 +4,7 @@
 use crate::campaign;
 use crate::invariants::Invariant;
 use crate::subject::Core;
+use php_init::config::plan::{Signal, StopScope};
 use php_init::supervisor::{
     Action, Event, ExitStatus, Id, Mono, Replan, State, Supervisor, Target, Verb, Want,
 };
@@ -31,6 +32,7 @@ enum Mistake {
     FailsAStop,
     GoesOnAfterTheExit,
     Panics,
+    TellsTwice,
 }
 
 struct Mutant {
@@ -98,6 +100,14 @@ impl Mutant {
                     let run = 1000 + u32::try_from(spawned.len()).unwrap();
                     spawned.insert(Id::Run { unit: *unit, run });
                     actions.push(Action::Spawn { id: Id::Run { unit: *unit, run } });
+                }
+            }
+            Mistake::TellsTwice => {
+                if let Event::Exited { id, leftovers: true, .. } = event
+                    && stopping
+                {
+                    let (scope, signal) = (StopScope::Group, Signal::TERM);
+                    actions.push(Action::Stop { id: *id, scope, signal });
                 }
             }
             Mistake::FailsAStop => {
@@ -203,5 +213,6 @@ found! {
     one_that_has_no_deadline_is_found HasNoDeadline breaks Awaited;
     one_that_fails_a_stop_is_found FailsAStop breaks CleanExit;
     one_that_goes_on_after_the_exit_is_found GoesOnAfterTheExit breaks LastWord;
+    one_that_tells_twice_is_found TellsTwice breaks TermOnce;
     one_that_panics_is_found Panics breaks NoPanic;
 }

@@ -134,6 +134,8 @@ pub struct Proc {
     pub since: super::world::Moment,
     /// It has had any signal of a stop; it has had KILL.
     pub signalled: bool,
+    /// How often its whole group has had TERM.
+    pub terms: u32,
     pub killed: Option<super::world::Moment>,
     /// By when it must have had KILL, since it is STOPPING.
     pub kill_by: Option<super::world::Moment>,

@@ -12,7 +12,7 @@ use super::relay::Relay;
 use super::subject::Core;
 use super::wall::Wall;
 use php_init::config::plan::{CronPlan, ServicePlan};
-use php_init::supervisor::{Action, Event, ExitStatus, Id, Mono, Notice, SpawnFault, Verb};
+use php_init::supervisor::{Action, Event, ExitStatus, Id, Mono, Notice, SpawnFault};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -81,8 +81,6 @@ pub struct World<C> {
     budget: Duration,
     booted: bool,
     paused: bool,
-    /// Somebody has a signal sent.
-    passing_on: bool,
     /// Actions of the event that is handled; kept for its memory.
     actions: Vec<Action>,
 }
@@ -130,7 +128,6 @@ impl<C: Core> World<C> {
             budget,
             booted: false,
             paused: false,
-            passing_on: false,
             actions: Vec::new(),
         }
     }
@@ -326,7 +323,9 @@ impl<C: Core> World<C> {
         let leftovers = process.behaviour.leaves.is_some() && !process.heirs_dead;
         let killed = status == ExitStatus::Signal(php_init::config::plan::Signal::KILL);
         process.heirs = leftovers;
-        let (life, stopped) = (process.behaviour.leaves.flatten(), process.signalled);
+        let told = process.terms > 0 && process.behaviour.heirs_obey;
+        let life = process.behaviour.leaves.flatten().filter(|_| !told).or(told.then_some(Duration::ZERO));
+        let stopped = process.signalled;
         if !leftovers {
             self.procs.remove(&id);
         } else if matches!(id, Id::Run { .. }) && !stopped {
@@ -361,8 +360,6 @@ impl<C: Core> World<C> {
             }
         }
         let is_stop = events.contains(&Event::Stop);
-        self.passing_on =
-            events.iter().any(|event| matches!(event, Event::Ask { verb: Verb::Signal(_), .. }));
         let mut actions = std::mem::take(&mut self.actions);
         self.core.handle_all(events, now, &mut actions);
         self.carry_out(&mut actions, is_stop);

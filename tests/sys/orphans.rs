@@ -42,7 +42,7 @@ fn who_left_its_group_is_found_and_killed() {
     let remembered = found.iter().find(|process| process.pid == escaped).unwrap();
     until("it is reaped", || {
         let _ = stage.reaper.reap();
-        !proc::is_same(remembered)
+        !proc::is_same(remembered).unwrap()
     });
     assert_eq!(proc::signal(remembered, Signal::KILL).unwrap(), Sent::Nobody);
     assert_eq!(proc::kill_all(&found), 0);

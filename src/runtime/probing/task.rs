@@ -122,13 +122,13 @@ impl Asker {
     }
 
     async fn ask(&self) -> Outcome {
-        loop {
-            let began = clock::now();
-            let outcome = probe::attempt(&self.probe, self.timeout).await;
-            if outcome.is_ready() || !clock::slept_through(began.after(self.timeout)) {
-                return outcome;
-            }
+        let timeout = clock::Timeout::new(self.timeout);
+        let outcome = probe::attempt(&self.probe, self.timeout).await;
+        if outcome.is_ready() || !clock::slept_through(timeout.at()) {
+            return outcome;
         }
+        // Who was frozen could not answer in time, and is asked once more.
+        probe::attempt(&self.probe, self.timeout).await
     }
 }
 

@@ -47,16 +47,15 @@ struct Fetch {
 /// How far a child that took too long was told to end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Told {
-    Nothing,
     Term,
     Kill,
 }
 
 struct Running {
     pid: Pid,
-    limit: Duration,
-    deadline: Mono,
-    told: Told,
+    timeout: clock::Timeout,
+    /// How far it was told to end, and how long that may take.
+    told: Option<(Told, Mono)>,
     job: Job,
 }
 
@@ -152,7 +151,7 @@ impl Work {
     }
 
     pub fn deadline(&self) -> Option<Mono> {
-        self.running.as_ref().map(|running| running.deadline)
+        self.running.as_ref().map(Running::deadline)
     }
 
     /// The files that are new.
@@ -226,8 +225,7 @@ impl Work {
     }
 
     fn run(&mut self, pid: Pid, limit: Duration, job: Job) {
-        let deadline = clock::now().after(limit);
-        self.running = Some(Running { pid, limit, deadline, told: Told::Nothing, job });
+        self.running = Some(Running { pid, timeout: clock::Timeout::new(limit), told: None, job });
     }
 
     fn fetch(&mut self, shell: &mut Shell, file: FilePlan) -> Result<(), Failure> {
@@ -253,7 +251,7 @@ impl Work {
     /// A child ended; `None`: none of these.
     pub fn gone(&mut self, gone: &Gone) -> Option<Result<(), Failure>> {
         let running = self.running.take_if(|running| running.pid == gone.pid)?;
-        if running.told != Told::Nothing {
+        if running.told.is_some() {
             // What it has started and not waited for.
             step::report(group::signal_group(running.pid, Signal::KILL));
             return Some(Err(running.timed_out()));
@@ -275,16 +273,11 @@ impl Work {
 
     /// The deadline of the child passed: TERM, then KILL. The failure, when it does not even end then.
     pub fn due(&mut self, now: Mono) -> Option<Failure> {
-        let running = self.running.as_mut().filter(|running| running.deadline <= now)?;
-        let (signal, time) = match running.told {
-            // It was frozen with init.
-            Told::Nothing if clock::slept_through(running.deadline) => {
-                running.deadline = now.after(running.limit);
-                return None;
-            }
-            Told::Nothing => (Signal::TERM, step::GRACE.min(self.plan.stop_timeout / 2)),
-            Told::Term => (Signal::KILL, step::AFTER_KILL),
-            Told::Kill => {
+        let running = self.running.as_mut().filter(|running| running.deadline() <= now)?;
+        let (told, signal, time) = match running.told {
+            None => (Told::Term, Signal::TERM, step::GRACE.min(self.plan.stop_timeout / 2)),
+            Some((Told::Term, _)) => (Told::Kill, Signal::KILL, step::AFTER_KILL),
+            Some((Told::Kill, _)) => {
                 tracing::error!(
                     "pid {} is still alive {} after SIGKILL: it waits in the kernel, often for a file system such as EFS or \
                      NFS; going on without waiting for it",
@@ -294,9 +287,8 @@ impl Work {
                 return self.running.take().map(|running| running.timed_out());
             }
         };
-        running.told = if signal == Signal::TERM { Told::Term } else { Told::Kill };
-        running.deadline = now.after(time);
-        step::report(group::signal_group_of_child(running.pid, signal));
+        running.told = Some((told, now.after(time)));
+        step::report(group::stop_group_of_child(running.pid, signal));
         None
     }
 
@@ -306,13 +298,17 @@ impl Work {
             return false;
         }
         if let Some(running) = &self.running {
-            step::report(group::signal_group_of_child(running.pid, Signal::KILL));
+            step::report(group::stop_group_of_child(running.pid, Signal::KILL));
         }
         true
     }
 }
 
 impl Running {
+    fn deadline(&self) -> Mono {
+        self.told.map_or_else(|| self.timeout.at(), |(_, by)| by)
+    }
+
     fn timed_out(&self) -> Failure {
         match &self.job {
             Job::Fetch(fetch) => fetch.fetching.timed_out(),

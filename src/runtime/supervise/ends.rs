@@ -41,6 +41,15 @@ impl Loop<'_> {
         }
     }
 
+    /// The core's deadline has passed. What has ended by now is told first: it has ended in time.
+    pub(super) async fn deadline(&mut self) -> Option<u8> {
+        let ended = self.reap().await;
+        match ended {
+            None => self.feed(Event::Deadline).await,
+            ended => ended,
+        }
+    }
+
     fn gone(&mut self, id: Id, gone: &Gone) -> Event {
         self.probes.instance_ended(id);
         self.protection.gone(id);

@@ -2,11 +2,20 @@
 
 use super::{Blame, Cause, Instance, Next};
 use crate::config::plan::ReadyPlan;
-use crate::supervisor::HELD_UP;
 use crate::supervisor::event::{Action, Severity};
+use crate::supervisor::limit::Limit;
 use crate::supervisor::spec::{Spec, State, Want};
 use crate::supervisor::turn::Turn;
 use crate::supervisor::words::{Words, counted};
+use std::time::Duration;
+
+/// A readiness probe that asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probing {
+    /// In a row.
+    successes: u32,
+    limit: Limit,
+}
 
 /// What the liveness probe of an instance has found.
 #[derive(Clone, Debug, Default)]
@@ -29,20 +38,21 @@ impl Instance {
 
     /// The process is there: waits for its probe, or for the end of its grace.
     pub(super) fn await_ready(&mut self, spec: &Spec, turn: &mut Turn<'_>) {
-        let wait = match &spec.ready {
+        let started = self.process.started();
+        self.timer = Some(match &spec.ready {
             Some(ready) => {
-                self.probing = Some(0);
+                let limit = Limit::new(started.after(ready.within()));
+                self.probing = Some(Probing { successes: 0, limit });
                 turn.act(Action::StartProbe { id: self.id() });
-                ready.within()
+                limit.at
             }
-            None => spec.start_grace,
-        };
-        self.timer = Some(self.process.started().after(wait));
+            None => started.after(spec.start_grace),
+        });
     }
 
     /// The probe answered. As many successes in a row as the plan wants make it RUNNING.
     pub fn probe(&mut self, spec: &Spec, ok: bool, turn: &mut Turn<'_>) {
-        let Some(successes) = &mut self.probing else { return };
+        let Some(Probing { successes, .. }) = &mut self.probing else { return };
         *successes = if ok { successes.saturating_add(1) } else { 0 };
         if *successes >= spec.ready.as_ref().map_or(1, |ready| ready.successes.max(1)) {
             let took = Words(turn.now.since(self.process.started()));
@@ -52,23 +62,25 @@ impl Instance {
         }
     }
 
+    /// The container was frozen: what is to get ready has that much more time.
+    pub fn frozen(&mut self, lost: Duration, turn: &mut Turn<'_>) {
+        if let Some(Probing { limit, .. }) = &mut self.probing {
+            limit.frozen(lost);
+            self.timer = Some(limit.at);
+            let text = format!(
+                "the container was frozen for {}: it has that much more time to be ready",
+                Words(lost)
+            );
+            turn.tell(Severity::Info, self.id(), text);
+        }
+    }
+
     /// What it was given to be ready is over.
     pub(super) fn waited(&mut self, spec: &Spec, turn: &mut Turn<'_>) {
         if self.probing.is_none() {
             return self.running(spec, turn);
         }
-        let within = spec.ready.as_ref().map_or(spec.start_grace, ReadyPlan::within);
-        let late = self.timer.map(|at| turn.now.since(at)).unwrap_or_default();
-        if late > HELD_UP {
-            let text = format!(
-                "the container was frozen, {} at least: it may take its time anew to be ready",
-                Words(late)
-            );
-            turn.tell(Severity::Info, self.id(), text);
-            self.timer = Some(turn.now.after(within));
-            return;
-        }
-        let deadline = Words(within);
+        let deadline = Words(spec.ready.as_ref().map_or(spec.start_grace, ReadyPlan::within));
         let text = format!("not ready within {deadline}: stopping it to try again");
         turn.tell(Severity::Warn, self.id(), text);
         self.blame = Some(Blame { words: format!("was not ready within {deadline}"), uptime: None });

@@ -1,7 +1,7 @@
 //! What people ask of an instance: to start, to stop, to restart, a signal, a pause, another plan.
 
 use super::{Cause, Failures, Instance, Next};
-use crate::config::plan::{Signal, StopScope};
+use crate::config::plan::Signal;
 use crate::supervisor::event::{Action, Mono, Severity};
 use crate::supervisor::spec::{Spec, State, Want};
 use crate::supervisor::turn::Turn;
@@ -68,7 +68,7 @@ impl Instance {
             return turn.tell(Severity::Info, id, format!("SIG{signal} not sent: it has no process"));
         }
         self.asked = Some(signal);
-        turn.act(Action::Signal { id, scope: StopScope::Main, signal });
+        turn.act(Action::Signal { id, signal });
         turn.tell(Severity::Info, id, format!("sent SIG{signal}: asked to"));
     }
 
@@ -98,7 +98,7 @@ impl Instance {
     fn pass(&self, signal: Option<Signal>, what: &str, turn: &mut Turn<'_>) {
         let Some(signal) = signal else { return };
         let id = self.id();
-        turn.act(Action::Signal { id, scope: StopScope::Main, signal });
+        turn.act(Action::Signal { id, signal });
         turn.tell(Severity::Info, id, format!("{what}: sent SIG{signal}"));
     }
 

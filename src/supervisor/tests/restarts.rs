@@ -31,13 +31,13 @@ fn a_service_without_a_probe_is_running_after_its_grace() {
 }
 
 #[test]
-fn who_was_frozen_while_it_started_has_its_time_anew() {
-    let mut script = Script::new(&[fpm()], &[]);
-    script.play("0 boot => spawn php-fpm\n 0 spawned php-fpm => probe php-fpm");
-    let told = script.core.handle(Event::Deadline, Mono::new(secs(31)));
-    assert!(matches!(&told[..], [Action::Notice(_)]), "{told:?}");
-    script.play(
-        "61    -                 => unprobe php-fpm; QUIT php-fpm
+fn what_a_freeze_took_is_added_to_the_time_to_get_ready() {
+    Script::new(&[fpm()], &[]).play(
+        "0     boot              => spawn php-fpm
+         0     spawned php-fpm   => probe php-fpm
+         25    frozen 24
+           ! info php-fpm: the container was frozen for 24s
+         54    -                 => unprobe php-fpm; QUIT php-fpm
            ! warn php-fpm: not ready within 30s",
     );
 }

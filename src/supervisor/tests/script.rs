@@ -78,7 +78,8 @@ impl Names {
     pub fn action(&self, action: &Action) -> Option<String> {
         Some(match action {
             Action::Spawn { id } => format!("spawn {}", self.of(*id)),
-            Action::Signal { id, scope, signal } => {
+            Action::Signal { id, signal } => format!("{signal} {}", self.of(*id)),
+            Action::Stop { id, scope, signal } => {
                 let scope = match scope {
                     StopScope::Main => "",
                     StopScope::Group => " group",
@@ -228,6 +229,7 @@ impl Script {
         let id = || self.names.id(words[1]);
         match words[0] {
             "-" => Event::Deadline,
+            "frozen" => Event::Frozen { lost: Duration::from_secs_f64(words[1].parse().unwrap()) },
             "boot" => Event::Boot,
             "stop" => Event::Stop,
             "reload" => Event::Reload,

@@ -279,3 +279,40 @@ fn a_run_that_holds_up_the_stop_is_named() {
          15    orphans 0          => exit 0",
     );
 }
+
+#[test]
+fn what_has_had_term_with_its_group_does_not_get_it_again() {
+    let cat = ServicePlan { stop_timeout: Some(secs(5)), stop_scope: StopScope::Group, ..service("cat") };
+    Script::new(&[cat, queue(1)], &[]).play(
+        "0     boot               => spawn cat; spawn queue
+         0     spawned cat
+         0     spawned queue
+         2     stop               => count orphans; TERM queue; TERM cat group
+         2     orphans 0
+         3     exit cat 0 left
+         4     exit queue 0 left  => TERM queue group
+         7     -                  => kill cat
+         7.01  empty cat
+         14    -                  => TERM orphans
+         14    orphans 0
+         20    stop               => TERM queue group
+         20.1  empty queue        => TERM orphans
+         20.1  orphans 0          => exit 0",
+    );
+}
+
+#[test]
+fn the_main_process_that_dies_of_the_last_term_takes_its_group_with_it_without_another() {
+    Script::new(&[service("cat")], &[]).play(
+        "0     boot               => spawn cat
+         0     spawned cat
+         2     stop               => count orphans; TERM cat
+         2     orphans 0
+         25    -                  => TERM cat group
+         25.1  exit cat TERM left
+         26    -                  => kill cat; KILL orphans
+         26    orphans 0
+         26.01 empty cat          => KILL orphans
+         26.01 orphans 0          => exit 0",
+    );
+}

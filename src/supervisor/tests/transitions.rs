@@ -220,6 +220,7 @@ fn events(id: Id, deadline: Option<Mono>) -> Vec<(&'static str, Event)> {
         ("stop", Event::Stop),
         ("orphans 0", Event::Orphans { alive: 0 }),
         ("orphans 2", Event::Orphans { alive: 2 }),
+        ("frozen for 5 s", Event::Frozen { lost: secs(5) }),
     ];
     if let Some(deadline) = deadline {
         let name = format!("deadline, {}", words::Words(deadline.since_origin()));

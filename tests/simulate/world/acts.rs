@@ -27,7 +27,8 @@ impl<C: Core> World<C> {
         });
         match action {
             Action::Spawn { id } => self.spawn(id),
-            Action::Signal { id, scope, signal } => self.signal(id, scope, signal),
+            Action::Signal { id, signal } => self.signal(id, signal),
+            Action::Stop { id, scope, signal } => self.stop(id, scope, signal),
             Action::KillGroup { id } => self.kill(id),
             Action::StartProbe { id } => self.begin_probe(id),
             Action::StopProbe { id } => {
@@ -165,38 +166,57 @@ impl<C: Core> World<C> {
         self.tell(Event::Live { id, ok, why: None });
     }
 
-    fn signal(&mut self, id: Id, scope: StopScope, signal: Signal) {
+    /// The signal of a reload, of a pause, or of somebody.
+    fn signal(&mut self, id: Id, signal: Signal) {
         let state = self.core.state(id).map(|(state, _)| state);
+        let Some(process) = self.procs.get(&id) else {
+            return self
+                .fail(Invariant::SignalsTheLiving, || format!("{signal:?} for {id:?}, which is gone"));
+        };
+        // USR1, TERM and KILL are what people send here; USR2 and CONT are those of reloads and pauses.
+        let knows = !matches!(signal, Signal::USR2 | Signal::CONT)
+            || matches!(state, Some(State::Running | State::Stopping));
+        if !process.main || !knows {
+            let how = || format!("{signal:?} for {id:?}, which may not know it yet");
+            return self.fail(Invariant::SignalsTheReady, how);
+        }
+        if matches!(signal, Signal::TERM | Signal::KILL) {
+            self.obey(id, signal);
+        }
+    }
+
+    fn stop(&mut self, id: Id, scope: StopScope, signal: Signal) {
+        let most = if self.stops >= 2 { 2 } else { 1 };
         let Some(process) = self.procs.get_mut(&id) else {
             return self
                 .fail(Invariant::SignalsTheLiving, || format!("{signal:?} for {id:?}, which is gone"));
         };
-        let (generation, main, killed) = (process.generation, process.main, process.killed.is_some());
-        // USR1 is what people send here; USR2 and CONT are those of reloads and pauses.
-        if matches!(signal, Signal::USR1 | Signal::USR2 | Signal::CONT) {
-            let knows = signal == Signal::USR1 || matches!(state, Some(State::Running | State::Stopping));
-            if !main || !knows {
-                let how = || format!("{signal:?} for {id:?}, which may not know it yet");
-                self.fail(Invariant::SignalsTheReady, how);
+        process.signalled = true;
+        if (signal, scope) == (Signal::TERM, StopScope::Group) {
+            process.terms += 1;
+            if process.terms > most {
+                return self
+                    .fail(Invariant::TermOnce, || format!("one more SIGTERM for the group of {id:?}"));
             }
-            return;
         }
-        // What people have sent is no stop.
-        process.signalled |= !self.passing_on;
-        let (zombie, heirs) = (process.zombie.is_some(), process.heirs && scope == StopScope::Group);
-        let Behaviour { obeys_after, heirs_obey, immortal, .. } = process.behaviour;
+        let (generation, killed) = (process.generation, process.killed.is_some());
+        let heirs = process.heirs && process.behaviour.heirs_obey && scope == StopScope::Group;
+        self.obey(id, signal);
+        if heirs && !killed {
+            self.plan(Duration::ZERO, Happening::HeirsGone(id, generation));
+        }
+    }
+
+    /// The main process gets a signal that ends it.
+    fn obey(&mut self, id: Id, signal: Signal) {
+        let Some(process) = self.procs.get(&id) else { return };
+        let Behaviour { obeys_after, immortal, .. } = process.behaviour;
+        let (generation, lives) = (process.generation, process.main && process.zombie.is_none() && !immortal);
         let wait = if signal == Signal::KILL { Some(Duration::ZERO) } else { obeys_after };
-        if main
-            && !zombie
-            && !immortal
-            && let Some(after) = wait
-        {
+        if let Some(after) = wait.filter(|_| lives) {
             let status =
                 if signal == Signal::QUIT { ExitStatus::Code(0) } else { ExitStatus::Signal(signal) };
             self.plan(after, Happening::Dies(id, generation, Death::Ended(status)));
-        }
-        if heirs && heirs_obey && !killed {
-            self.plan(Duration::ZERO, Happening::HeirsGone(id, generation));
         }
     }
 
@@ -232,6 +252,7 @@ fn fresh(behaviour: Behaviour, generation: u64, now: Moment) -> Proc {
         heirs_dead: false,
         since: now,
         signalled: false,
+        terms: 0,
         killed: None,
         kill_by: None,
         asked: 0,
