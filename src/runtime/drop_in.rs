@@ -1,6 +1,6 @@
 //! Writes PHP-FPM's drop-in into the state directory and points the service's command at it.
 
-use super::fpm;
+use super::fpm::{self, StatusPage};
 use super::shell::Shell;
 use crate::config::plan::{Plan, ProbePlan, ServicePlan};
 use crate::fetch::place::{Target, place};
@@ -23,8 +23,8 @@ pub struct DropIn {
     pub text: String,
     ping_path: String,
     /// Where the pools tell of their status with the drop-in, and without it.
-    pages: Vec<fpm::StatusPage>,
-    own_pages: Vec<fpm::StatusPage>,
+    pages: Vec<StatusPage>,
+    own_pages: Vec<StatusPage>,
 }
 
 impl DropIn {
@@ -33,11 +33,9 @@ impl DropIn {
         plan.services.get(self.index).map(|service| fpm::command(&service.command, path)).unwrap_or_default()
     }
 
-    /// Notes where the status is asked for from now on; `used`: with the drop-in.
-    pub fn note_pages(&self, shell: &Shell, used: bool) {
-        let mut pages = shell.board.status_pages.borrow_mut();
-        pages.retain(|page| page.service != self.name);
-        pages.extend(if used { &self.pages } else { &self.own_pages }.iter().cloned());
+    /// Where the pools' status is asked for; `used`: with the drop-in.
+    pub fn pages(&self, used: bool) -> &[StatusPage] {
+        if used { &self.pages } else { &self.own_pages }
     }
 
     /// Points the service at the drop-in.
@@ -52,10 +50,11 @@ impl DropIn {
 /// Writes the drop-ins and points their services at them. What cannot be written is told and left out: the image's own
 /// configuration still works.
 pub fn prepare(shell: &mut Shell, plan: &mut Plan) {
-    place_warm_ups(plan);
+    warm_ups(plan, |target| place(SCRIPT.as_bytes(), target).map(drop).map_err(|error| error.to_string()));
+    let mut pages = Vec::new();
     for drop_in in render(shell, plan, &|_, _| None) {
         let placed = place(drop_in.text.as_bytes(), &drop_in.target);
-        drop_in.note_pages(shell, placed.is_ok());
+        pages.extend_from_slice(drop_in.pages(placed.is_ok()));
         match placed {
             Ok(_) => drop_in.apply(plan),
             Err(error) => {
@@ -71,15 +70,17 @@ pub fn prepare(shell: &mut Shell, plan: &mut Plan) {
             }
         }
     }
+    shell.board.status_pages.replace(pages);
 }
 
-/// Puts the script of a warm-up into its place, readable by every pool's user: it is no secret.
-pub fn place_warm_ups(plan: &mut Plan) {
+/// Puts the script of every warm-up into its place by `put`, readable by every pool's user: it is no secret. A warm-up whose
+/// script cannot be written is left out.
+pub fn warm_ups(plan: &mut Plan, mut put: impl FnMut(&Target) -> Result<(), String>) {
     for service in &mut plan.services {
         let Some(ready) = &mut service.ready else { continue };
         let Some(warm_up) = &ready.warm_up else { continue };
         let target = Target { path: warm_up.script.clone(), mode: 0o444, uid: None, gid: None };
-        if let Err(error) = place(SCRIPT.as_bytes(), &target) {
+        if let Err(error) = put(&target) {
             tracing::warn!(service = service.name, "no opcache warm-up: {error}");
             ready.warm_up = None;
         }

@@ -26,7 +26,7 @@ fn get(socket: &Path, path: &str) -> Option<Answer> {
 }
 
 /// Waits until `path` is answered with `status`: the body.
-fn gets(socket: &Path, path: &str, status: u16) -> String {
+pub fn gets(socket: &Path, path: &str, status: u16) -> String {
     eventually(&format!("{path} is answered with {status}"), PATIENCE, || {
         get(socket, path).filter(|answer| answer.0 == status).map(|answer| answer.2)
     })

@@ -1,6 +1,7 @@
 //! The opcache warm-up in a real PHP-FPM, looked at through its own opcache_get_status() before the first visitor.
 
 use crate::container::{Container, NEEDS, PATIENCE, in_order};
+use crate::observe::gets;
 use crate::support::{eventually, need, php_fpm};
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +13,9 @@ const CONF: &str = "[global]\nerror_log = /dev/stderr\ndaemonize = no\n[www]\nus
 /// What the pool's opcache holds, as JSON: names of scripts below the container's directory.
 const LOOK: &str = "<?php echo implode(\"\\n\", array_keys(opcache_get_status(true)['scripts'] ?? []));";
 
-fn fpm(warm_up: &str, options: &str) -> Container {
+/// Without a warm-up where `warm_up` is empty.
+fn config(warm_up: &str, options: &str) -> String {
+    let warm_up = if warm_up.is_empty() { String::new() } else { format!("warm-up = {{ {warm_up} }}") };
     let config = format!(
         r#"
         user = "www-data"
@@ -23,16 +26,18 @@ fn fpm(warm_up: &str, options: &str) -> Container {
         stop-scope = "main"
         fpm = {{ config = "@DIR/fpm.conf" }}
         ready = {{ fastcgi = "@DIR/fpm.sock" }}
-        warm-up = {{ {warm_up} }}
+        {warm_up}
         "#
     );
     // A file that is younger than this is compiled and not kept, as the last line of the first test shows.
     let config = config
         .replace("@PROTECTION", if options.contains("young") { "3600" } else { "0" })
         .replace("\"young\",", "");
-    Container::new(&config.replace("@FPM", php_fpm().unwrap().to_str().unwrap()))
-        .script("fpm.conf", CONF)
-        .script("look.php", LOOK)
+    config.replace("@FPM", php_fpm().unwrap().to_str().unwrap())
+}
+
+fn fpm(warm_up: &str, options: &str) -> Container {
+    Container::new(&config(warm_up, options)).script("fpm.conf", CONF).script("look.php", LOOK)
 }
 
 fn put(container: &Container, name: &str, text: &str) {
@@ -136,5 +141,64 @@ fn when_the_time_is_up_the_rest_is_left_and_the_pool_gets_ready() {
     let left =
         eventually("the pool answers", PATIENCE, || Some(cached(&container)).filter(|all| !all.is_empty()));
     assert!(left.iter().filter(|name| name.starts_with("app/")).count() < 500);
+    assert_eq!(container.stop(PATIENCE).0, 0);
+}
+
+#[test]
+fn a_warm_up_that_a_reload_adds_runs_at_the_next_start() {
+    if !need(&[NEEDS, &["php-fpm"]].concat()) {
+        return;
+    }
+    let container = fpm("", "");
+    put(&container, "app/a.php", "<?php echo 1;");
+    let mut container = container.start();
+    container.says("php-fpm: ready after", 1);
+    assert!(!container.file("state/warm-up.php").exists());
+    container.configure(&config("paths = [\"app\"]", ""));
+    container.signal("HUP");
+    container.says("reloaded in", 1);
+    let restart = Command::new(container.program())
+        .args(["restart", "php-fpm", "--socket"])
+        .arg(container.file("state/init.sock"))
+        .output()
+        .unwrap();
+    assert!(restart.status.success(), "{restart:?}");
+    container.says("opcache warm-up: 1 files compiled", 1);
+    assert_eq!(container.stop(PATIENCE).0, 0);
+}
+
+#[test]
+fn metrics_ask_the_pools_of_the_plan_that_runs() {
+    if !need(&[NEEDS, &["php-fpm"]].concat()) {
+        return;
+    }
+    let first = format!("{}\n[health]\nlisten = \"@DIR/health.sock\"\n", config("", ""));
+    let second =
+        config("", "").split_once("[service.php-fpm]").unwrap().1.replace("@DIR/fpm.", "@DIR/second.");
+    let both = format!("{first}\n[service.second]{second}");
+    let container = Container::new(&first)
+        .script("fpm.conf", CONF)
+        .script("second.conf", &CONF.replace("[www]", "[other]").replace("fpm.sock", "second.sock"));
+    let mut container = container.start();
+    container.says("php-fpm: ready after", 1);
+    let socket = container.file("health.sock");
+    let pools = || {
+        let metrics = gets(&socket, "/metrics", 200);
+        let up = metrics.lines().filter(|line| line.starts_with("php_init_fpm_up{"));
+        up.map(|line| line.split('"').nth(1).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(pools(), ["php-fpm"]);
+    container.configure(&format!("{both}\n[[boot]]\nname = \"fails\"\ncommand = [\"false\"]\n"));
+    container.signal("HUP");
+    container.says("reload failed", 1);
+    assert_eq!(pools(), ["php-fpm"], "a failed reload changes nothing");
+    container.configure(&both);
+    container.signal("HUP");
+    container.says("reloaded in", 1);
+    assert_eq!(pools(), ["php-fpm", "second"]);
+    container.configure(&first);
+    container.signal("HUP");
+    container.says("reloaded in", 2);
+    assert_eq!(pools(), ["php-fpm"], "that one is no service any more");
     assert_eq!(container.stop(PATIENCE).0, 0);
 }

@@ -194,7 +194,7 @@ impl Reloads {
 
     fn go_on(&mut self, shell: &mut Shell) -> Option<Change> {
         loop {
-            match self.work.as_mut()?.next(shell, &mut self.literals, &self.first) {
+            match self.work.as_mut()?.next(shell, &self.literals, &self.first) {
                 Ok(Next::Wait) => return None,
                 Ok(Next::Again) => {}
                 Ok(Next::Done) => break,
@@ -249,6 +249,7 @@ impl Reloads {
         let merged = merge::merge(&shell.plan, (*work.plan).clone(), &caches);
         let began = work.began;
         let environment = work.environment();
+        let (literals, pages) = (std::mem::take(&mut work.literals), std::mem::take(&mut work.pages));
         match work.into_stage().commit() {
             Ok(origins) => shell.origins.extend(origins),
             Err(failure) => return self.failed(shell, &why, &failure),
@@ -261,6 +262,8 @@ impl Reloads {
             let look = now.after(shell.plan.stop_timeout.saturating_add(MARGIN));
             self.old.push(Old { generation, until: now, look });
         }
+        self.literals = literals;
+        shell.board.status_pages.replace(pages);
         shell.environment = environment;
         shell.plan = Rc::new(merged.plan.clone());
         self.refresh.follow(&shell.plan, now);

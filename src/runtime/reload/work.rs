@@ -13,6 +13,7 @@ use crate::runtime::children::Gone;
 use crate::runtime::env::Environment;
 use crate::runtime::failure::Failure;
 use crate::runtime::fetching::Fetching;
+use crate::runtime::fpm::StatusPage;
 use crate::runtime::shell::Shell;
 use crate::runtime::stepping::Stepping;
 use crate::runtime::{Mode, clock, preflight, step};
@@ -70,6 +71,10 @@ pub struct Work {
     /// Of its children.
     environment: Environment,
     stage: Stage,
+    /// Of [`super::Reloads`], as it will be.
+    pub literals: BTreeSet<String>,
+    /// Where the pools' status will be asked for.
+    pub pages: Vec<StatusPage>,
     changed: Vec<FilePlan>,
     running: Option<Running>,
     fetches: VecDeque<FilePlan>,
@@ -125,6 +130,8 @@ impl Work {
             generation: None,
             environment,
             stage: Stage::default(),
+            literals: BTreeSet::new(),
+            pages: Vec::new(),
             changed: Vec::new(),
             running: None,
             fetches: VecDeque::new(),
@@ -200,7 +207,7 @@ impl Work {
     pub fn next(
         &mut self,
         shell: &mut Shell,
-        literals: &mut BTreeSet<String>,
+        literals: &BTreeSet<String>,
         first: &Plan,
     ) -> Result<Next, Failure> {
         if self.killed || self.running.is_some() {
@@ -213,7 +220,8 @@ impl Work {
             return Ok(Next::Done);
         }
         if !std::mem::replace(&mut self.prepared, true) {
-            return self.prepare(shell, literals, first).map(|()| Next::Again);
+            self.literals.clone_from(literals);
+            return self.prepare(shell, first).map(|()| Next::Again);
         }
         let Some(step) = self.steps.pop_front() else { return Ok(Next::Done) };
         self.swap(shell);

@@ -3,6 +3,7 @@
 use super::Work;
 use crate::config::plan::{Env, Plan, ServicePlan, StepPlan};
 use crate::exit;
+use crate::probe::warm_up::SCRIPT;
 use crate::runtime::env::Environment;
 use crate::runtime::failure::Failure;
 use crate::runtime::reload::scratch::Scratch;
@@ -10,7 +11,6 @@ use crate::runtime::reload::{GENERATIONS, merge, text};
 use crate::runtime::shell::Shell;
 use crate::runtime::{crontabs, drop_in, preflight, supervise};
 use crate::sys::files;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,12 +21,7 @@ const MODE: u32 = 0o750;
 
 impl Work {
     /// Everything is fetched: what boot steps and services will see.
-    pub(super) fn prepare(
-        &mut self,
-        shell: &mut Shell,
-        literals: &mut BTreeSet<String>,
-        first: &Plan,
-    ) -> Result<(), Failure> {
+    pub(super) fn prepare(&mut self, shell: &mut Shell, first: &Plan) -> Result<(), Failure> {
         self.stage.complete(&self.plan);
         let mut plan = (*self.plan).clone();
         self.make_caches(shell, &mut plan)?;
@@ -38,7 +33,10 @@ impl Work {
         }
         self.environment = Environment::of_plan(&plan, &plan.env);
         let mut steps = plan.boot.clone();
-        let tests = self.drop_ins(shell, &mut plan, literals, first)?;
+        drop_in::warm_ups(&mut plan, |target| {
+            self.stage.write(shell, SCRIPT, target).map(drop).map_err(|failure| failure.text)
+        });
+        let tests = self.drop_ins(shell, &mut plan, first)?;
         let mut env = plan.env.clone();
         self.stage.redirect(&mut env);
         steps.iter_mut().for_each(|step| self.stage.redirect(&mut step.env));
@@ -70,7 +68,6 @@ impl Work {
         &mut self,
         shell: &mut Shell,
         plan: &mut Plan,
-        literals: &mut BTreeSet<String>,
         first: &Plan,
     ) -> Result<Vec<StepPlan>, Failure> {
         let planned = plan.env.clone();
@@ -80,10 +77,11 @@ impl Work {
                 let before = first.services.iter().find(|before| before.name == service.name);
                 let before = before.and_then(|before| before.env.get(name).or(first.env.get(name)));
                 if before != value(service, name).as_ref() {
-                    literals.insert(name.clone());
+                    self.literals.insert(name.clone());
                 }
             }
         }
+        let literals = self.literals.clone();
         let literal = |service: &ServicePlan, name: &str| {
             value(service, name).filter(|value| literals.contains(name) && merge::is_literal(value))
         };
@@ -96,7 +94,10 @@ impl Work {
             let path = match self.stage.write(shell, &drop_in.text, &drop_in.target) {
                 Ok(staged) => staged.unwrap_or_else(|| drop_in.target.path.clone()),
                 // So it was at boot, and was told then.
-                Err(_) if files::probe_writable(&plan.state_dir, None).is_err() => continue,
+                Err(_) if files::probe_writable(&plan.state_dir, None).is_err() => {
+                    self.pages.extend_from_slice(drop_in.pages(false));
+                    continue;
+                }
                 Err(failure) => {
                     failed = Some(failure);
                     break;
@@ -115,7 +116,7 @@ impl Work {
                 verify: None,
                 umask: 0o022,
             });
-            drop_in.note_pages(shell, true);
+            self.pages.extend_from_slice(drop_in.pages(true));
             drop_in.apply(plan);
         }
         self.swap(shell);
