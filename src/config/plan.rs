@@ -9,6 +9,7 @@ mod decrypt;
 mod probe;
 
 pub use super::signal::Signal;
+use crate::fetch::Source;
 pub use decrypt::{Cipher, DecryptFormat, DecryptPlan, Derivation, Digest, KeySource, Secret};
 pub use probe::{LiveNotify, LivePlan, ProbePlan, ReadyNotify, ReadyPlan, WarmUpPlan};
 use std::collections::BTreeMap;
@@ -161,6 +162,8 @@ pub struct FilePlan {
     pub max_size: u64,
     /// Keys that a dotenv file must define with a value.
     pub require_keys: Vec<String>,
+    /// This file is the private key of the certificate that is placed there, by another file of the plan.
+    pub certificate: Option<PathBuf>,
     pub decrypt: Option<DecryptPlan>,
     /// Endpoint instead of AWS's own (also AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL).
     pub endpoint: Option<String>,
@@ -171,6 +174,23 @@ pub struct FilePlan {
     /// How often the source is looked at for a change; `None`: only when a reload is asked for.
     pub refresh: Option<Duration>,
     pub on_change: OnChange,
+}
+
+impl FilePlan {
+    /// This file is the key of `other`, or is read from where `other` is placed.
+    pub fn needs(&self, other: &Self) -> bool {
+        self.path != other.path
+            && (self.certificate.as_ref() == Some(&other.path)
+                || self.source_file().as_ref() == Some(&other.path))
+    }
+
+    /// The source, where it is a file.
+    pub fn source_file(&self) -> Option<PathBuf> {
+        match Source::parse(&self.source) {
+            Ok(Source::File(path)) => Some(path),
+            _ => None,
+        }
+    }
 }
 
 /// What a change that a refresh finds leads to.

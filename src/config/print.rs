@@ -187,6 +187,7 @@ fn file(out: &mut Out, file: &FilePlan) {
     out.duration("timeout", file.timeout);
     out.text("max-size", &show_size(file.max_size));
     out.list("require-keys", file.require_keys.iter().map(String::as_str));
+    out.path("certificate", file.certificate.as_deref());
     if let Some(plan) = &file.decrypt {
         out.line("decrypt", tables::decrypt(plan));
     }

@@ -5,7 +5,9 @@
 
 use super::error::{FetchError, Kind};
 use super::job::{Format, Job};
+use super::secret::Content;
 use super::vars::Vars;
+use super::{file, pem};
 use crate::dotenv::{self, Document, Problem, Warning};
 
 /// Problems shown in full; the rest is counted.
@@ -16,14 +18,29 @@ pub fn check(bytes: &[u8], job: &Job, vars: &Vars) -> Result<Vec<String>, FetchE
     match job.format {
         Format::Raw if bytes.is_empty() => Ok(vec!["the file is empty".to_owned()]),
         Format::Raw => Ok(Vec::new()),
-        Format::Pem => super::pem::check(bytes).map(|()| Vec::new()).map_err(|why| {
-            FetchError::new(Kind::Invalid, format!("cannot accept {}: {why}", job.source))
-                .hint(format!("nothing was written: an earlier {} is as it was", job.path.display()))
-        }),
+        Format::Pem => pem(bytes, job).map(|()| Vec::new()),
         Format::Dotenv if bytes.iter().all(u8::is_ascii_whitespace) && !job.required => {
             Ok(vec!["the file is empty".to_owned()])
         }
         Format::Dotenv => dotenv(bytes, job, vars).map_err(|problems| invalid(job, &problems)),
+    }
+}
+
+fn pem(bytes: &[u8], job: &Job) -> Result<(), FetchError> {
+    let invalid = |why: String| {
+        FetchError::new(Kind::Invalid, format!("cannot accept {}: {why}", job.source))
+            .hint(format!("nothing was written: an earlier {} is as it was", job.path.display()))
+    };
+    let Some(certificate) = &job.certificate else { return pem::check(bytes).map_err(invalid) };
+    if !pem::has_key(bytes).map_err(invalid)? {
+        return Err(invalid("it holds no private key".to_owned()));
+    }
+    let other = Content::new(file::read(certificate, job.max_size)?);
+    match pem::belong_together(bytes, other.as_slice()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(invalid("it is not the key of its certificate".to_owned())
+            .hint("where both are being replaced, the next attempt finds both")),
+        Err(why) => Err(invalid(format!("its certificate cannot be used: {why}"))),
     }
 }
 
@@ -74,6 +91,8 @@ mod tests {
             timeout_ms: 1,
             max_size: 1,
             require_keys: Vec::new(),
+            staged_source: None,
+            certificate: None,
             env_keys: vec!["APP_ENV".into(), "NAME".into(), "PLANNED".into()],
             planned_keys: vec!["PLANNED".into()],
             decrypt: None,

@@ -41,6 +41,12 @@ pub struct Job {
     pub max_size: u64,
     /// Keys that a dotenv file must define with a value.
     pub require_keys: Vec<String>,
+    /// Where the source lies now, when it is a file of the plan whose new content waits beside its place.
+    #[serde(default)]
+    pub staged_source: Option<PathBuf>,
+    /// Where the certificate lies whose private key this must be.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
     /// Names of the variables that the application's processes will have: they win over a dotenv file, so one that is in
     /// both is warned of.
     #[serde(default)]
@@ -98,6 +104,8 @@ impl Job {
             timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
             max_size: plan.max_size,
             require_keys: plan.require_keys.clone(),
+            staged_source: None,
+            certificate: plan.certificate.clone(),
             env_keys: Vec::new(),
             planned_keys: Vec::new(),
             decrypt: plan.decrypt.clone(),
@@ -241,6 +249,7 @@ mod tests {
             timeout: Duration::from_secs(20),
             max_size: 1 << 20,
             require_keys: vec!["APP_KEY".into()],
+            certificate: None,
             decrypt: None,
             endpoint: None,
             region: Some("eu-west-1".into()),

@@ -102,6 +102,7 @@ fn obtain(
     match source {
         Source::File(path) => {
             trace.attempts = 1;
+            let path = job.staged_source.as_ref().unwrap_or(path);
             file::read(path, job.max_size).map(Content::new).map(Some)
         }
         Source::SelfSigned(names) => {

@@ -15,6 +15,8 @@ fn job(dir: &Path, source: &str) -> Job {
         timeout_ms: 1000,
         max_size: 100,
         require_keys: Vec::new(),
+        staged_source: None,
+        certificate: None,
         env_keys: Vec::new(),
         planned_keys: Vec::new(),
         decrypt: None,

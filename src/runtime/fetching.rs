@@ -26,6 +26,7 @@ use std::io::{self, Read as _};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 
@@ -52,11 +53,17 @@ pub struct Fetched {
 }
 
 impl Fetching {
-    /// Starts the child that fetches and places one file. With `known`, what is the same as that is not placed.
+    /// Starts the child that fetches and places one file. With `known`, what is the same as that is not placed. `now` is where a
+    /// file of the plan lies now that may wait beside its place.
     ///
     /// # Errors
     /// No process came of it.
-    pub fn start(shell: &mut Shell, file: &FilePlan, known: Option<Known>) -> Result<Self, Failure> {
+    pub fn start(
+        shell: &mut Shell,
+        file: &FilePlan,
+        known: Option<Known>,
+        now: &dyn Fn(&Path) -> PathBuf,
+    ) -> Result<Self, Failure> {
         let path = file.path.display();
         let owner = shell
             .identity(file.owner.as_deref())
@@ -64,6 +71,8 @@ impl Fetching {
         let (uid, gid) = owner.map_or((None, None), |owner| (Some(owner.uid), Some(owner.gid)));
         let mut job = Job::new(file, uid, gid, file.timeout);
         job.known = known;
+        job.staged_source = file.source_file().map(|source| now(&source));
+        job.certificate = file.certificate.as_deref().map(now);
         // Laravel lets the environment win over .env: a key in both is worth a warning.
         job.env_keys = shell.environment.names().collect();
         job.planned_keys = shell.environment.planned().to_vec();

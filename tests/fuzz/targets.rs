@@ -199,6 +199,8 @@ pub fn decrypt_container(bytes: &[u8]) {
         timeout_ms: 1,
         max_size: 1 << 20,
         require_keys: Vec::new(),
+        staged_source: None,
+        certificate: None,
         env_keys: Vec::new(),
         planned_keys: Vec::new(),
         decrypt: Some(DecryptPlan { format, cipher, secret, base64: choice % 2 == 1 }),

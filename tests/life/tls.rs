@@ -23,13 +23,14 @@ http {
 }
 ";
 
+const SERVICE: &str = r#"
+    [service.nginx]
+    command = ["nginx", "-c", "@DIR/nginx.conf", "-g", "daemon off;"]
+    ready = { unix = "@DIR/tls.sock" }
+"#;
+
 fn nginx(place: Place, env: &[(&str, &str)], more: &str) -> Container {
-    let config = r#"
-        [service.nginx]
-        command = ["nginx", "-c", "@DIR/nginx.conf", "-g", "daemon off;"]
-        ready = { unix = "@DIR/tls.sock" }
-        "#;
-    let container = Container::new(&format!("{config}{more}"))
+    let container = Container::new(&format!("{SERVICE}{more}"))
         .script("nginx.conf", CONF)
         .arguments(&["--preset", "nginx"]);
     env.iter().fold(container.place(place), |container, (name, value)| container.env(name, value))
@@ -81,6 +82,15 @@ fn nginx_serves_with_a_pair_that_was_made_at_boot_and_kept_at_the_next() {
     assert_eq!(container.stop(PATIENCE).0, 0);
 }
 
+/// What curl says of the certificate that is served.
+fn served(socket: &str) -> String {
+    let output = Command::new("curl")
+        .args(["-v", "--insecure", "--max-time", "5", "--unix-socket", socket, "https://localhost/"])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 /// Makes a pair for `name` in these files.
 fn openssl_pair(name: &str, certificate: &str, key: &str) {
     let made = Command::new("openssl")
@@ -109,14 +119,62 @@ fn a_renewed_pair_is_served_without_a_restart() {
     let master = container.one("master process");
     openssl_pair("second.test", &certificate, &key);
     eventually("nginx serves the renewed certificate", PATIENCE, || {
-        let output = Command::new("curl")
-            .args(["-v", "--insecure", "--max-time", "5", "--unix-socket", &socket, "https://localhost/"])
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&output.stderr).contains("CN=second.test").then_some(())
+        served(&socket).contains("CN=second.test").then_some(())
     });
     assert_eq!(container.one("master process"), master);
     assert_eq!(container.stop(PATIENCE).0, 0);
+}
+
+#[test]
+fn a_pair_that_a_reload_makes_is_served_as_a_pair() {
+    if !need(&[NEEDS, &["nginx", "curl", "openssl"]].concat()) {
+        return;
+    }
+    let mut container = nginx(Place::Pid1, &[("TLS_NAMES", "first.test")], "").start();
+    assert!(ask(&container).1.contains("first.test"));
+    let other = "[[file]]\nname = \"certificate\"\nsource = \"self-signed:second.test\"\n";
+    container.configure(&format!("{SERVICE}{other}"));
+    container.signal("HUP");
+    container.says("reloaded in", 1);
+    let file = |name: &str| fs::read_to_string(container.file(name)).unwrap();
+    assert_eq!(file("state/tls/cert.pem"), file("state/tls/key.pem"));
+    let socket = container.file("tls.sock").display().to_string();
+    eventually("nginx serves the new certificate", PATIENCE, || {
+        served(&socket).contains("subject: CN=second.test").then_some(())
+    });
+    assert_eq!(container.stop(PATIENCE).0, 0);
+}
+
+#[test]
+fn a_certificate_and_a_key_that_do_not_belong_together_are_never_placed() {
+    if !need(&[NEEDS, &["nginx", "curl", "openssl"]].concat()) {
+        return;
+    }
+    let refresh =
+        "\n[[file]]\nname = \"certificate\"\nrefresh = \"1s\"\n[[file]]\nname = \"key\"\nrefresh = \"1h\"\n";
+    let container = nginx(Place::Pid1, &[], refresh);
+    let file = |name: &str| container.file(name).display().to_string();
+    let (certificate_file, key, socket) = (file("given-cert.pem"), file("given-key.pem"), file("tls.sock"));
+    let (other, other_key) = (file("other-cert.pem"), file("other-key.pem"));
+    openssl_pair("first.test", &certificate_file, &key);
+    openssl_pair("second.test", &other, &other_key);
+    let mut container =
+        container.env("TLS_CERTIFICATE_SOURCE", &certificate_file).env("TLS_KEY_SOURCE", &key).start();
+    assert!(ask(&container).1.contains("first.test"));
+    // A renewal that is half done.
+    fs::copy(&other, &certificate_file).unwrap();
+    container.says(&format!("cannot accept {key}: it is not the key of its certificate"), 1);
+    assert!(served(&socket).contains("subject: CN=first.test"));
+    assert_eq!(fs::read(container.file("state/tls/key.pem")).unwrap(), fs::read(&key).unwrap());
+    fs::copy(&other_key, &key).unwrap();
+    eventually("the renewed pair is served", PATIENCE, || {
+        served(&socket).contains("subject: CN=second.test").then_some(())
+    });
+    assert_eq!(container.stop(PATIENCE).0, 0);
+    // The source of the key is the certificate's file then, which holds none.
+    let mut refused = nginx(Place::Subreaper, &[("TLS_CERTIFICATE_SOURCE", &other)], "").start();
+    assert_eq!(refused.wait(PATIENCE), 65);
+    assert!(refused.log().contains("it holds no private key"), "{}", refused.log());
 }
 
 #[test]

@@ -52,6 +52,8 @@ impl Bed {
             timeout_ms: 10_000,
             max_size: 1 << 20,
             require_keys: Vec::new(),
+            staged_source: None,
+            certificate: None,
             env_keys: Vec::new(),
             planned_keys: Vec::new(),
             decrypt: None,

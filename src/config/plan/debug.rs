@@ -72,7 +72,7 @@ debug!(Plan {
 } hides { env: Names });
 
 debug!(FilePlan {
-    path format mode owner required timeout max_size require_keys decrypt region path_style refresh on_change
+    path format mode owner required timeout max_size require_keys certificate decrypt region path_style refresh on_change
 } hides { source: Scheme endpoint: There });
 
 debug!(ReloadPlan {} hides { caches: Names });

@@ -2,6 +2,7 @@
 
 use super::build::Builder;
 use super::check;
+use super::pairs::{self, Pairs};
 use super::service::{UMASK, stop_signal_of};
 use crate::config::plan::{
     CronPlan, FileFormat, FilePlan, MigratePlan, OnChange, Overlap, ReloadPlan, Signal, StepPlan,
@@ -55,6 +56,7 @@ pub fn pass_env(builder: &mut Builder<'_>, names: Option<Vec<At<String>>>) -> Ve
 pub fn files(builder: &mut Builder<'_>, files: Option<Vec<At<File>>>) -> Vec<FilePlan> {
     let mut out: Vec<FilePlan> = Vec::new();
     let mut names: Vec<String> = Vec::new();
+    let mut pairs = Pairs::default();
     for At { loc, value: file } in files.unwrap_or_default() {
         if let Some(name) = &file.name {
             builder.check(name.loc, check::name(&name.value));
@@ -79,9 +81,11 @@ pub fn files(builder: &mut Builder<'_>, files: Option<Vec<At<File>>>) -> Vec<Fil
         if out.iter().any(|other| other.path == target) {
             builder.error(path.loc, "another [[file]] has this path already");
         }
+        pairs.add(&file, &target);
         out.push(self::file(builder, &file, source.value.clone(), target));
     }
-    out
+    pairs.resolve(builder, &mut out);
+    pairs::in_order(out)
 }
 
 fn file(builder: &mut Builder<'_>, file: &File, source: String, path: std::path::PathBuf) -> FilePlan {
@@ -118,6 +122,7 @@ fn file(builder: &mut Builder<'_>, file: &File, source: String, path: std::path:
         timeout: builder.above_zero(file.timeout.clone(), FETCH_TIMEOUT),
         max_size,
         require_keys: file.require_keys.iter().flatten().map(|key| key.value.clone()).collect(),
+        certificate: None,
         decrypt: super::decrypt::decrypt(builder, file.decrypt.clone()),
         endpoint: file.endpoint.as_ref().map(|at| at.value.clone()),
         region: file.region.clone(),

@@ -10,6 +10,7 @@ mod entries;
 mod graph;
 mod merge;
 mod observe;
+mod pairs;
 mod probe;
 mod service;
 

@@ -166,6 +166,10 @@ pub struct File {
     /// Keys that a dotenv file must define, and not as empty.
     #[cfg_attr(test, schemars(extend("default" = [], "examples" = [["APP_KEY", "DB_HOST"]])))]
     pub require_keys: Option<Vec<At<String>>>,
+    /// For a private key in a PEM file: the `name` (or `path`) of the file with its certificate. A file without a key, or
+    /// with the key of another certificate, is refused; neither is looked at or replaced without the other.
+    #[cfg_attr(test, schemars(extend("examples" = ["certificate"], "x-live" = false)))]
+    pub certificate: Option<At<String>>,
     /// How it is decrypted; `"none"`: it is not encrypted.
     pub decrypt: Option<At<Maybe<Decrypt>>>,
     /// Another S3 endpoint than AWS's own. Not given: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`.

@@ -16,6 +16,8 @@ fn job(plan: DecryptPlan) -> Job {
         timeout_ms: 1,
         max_size: 1,
         require_keys: Vec::new(),
+        staged_source: None,
+        certificate: None,
         env_keys: Vec::new(),
         planned_keys: Vec::new(),
         decrypt: Some(plan),

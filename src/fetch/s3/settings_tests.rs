@@ -17,6 +17,8 @@ fn job() -> Job {
         timeout_ms: 20_000,
         max_size: 1,
         require_keys: Vec::new(),
+        staged_source: None,
+        certificate: None,
         env_keys: Vec::new(),
         planned_keys: Vec::new(),
         decrypt: None,

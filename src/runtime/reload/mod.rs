@@ -183,7 +183,7 @@ impl Reloads {
                 "looking whether {} changed",
                 work::list(files.iter().map(|file| file.path.as_path()))
             );
-            self.work = Some(Work::look(shell, files));
+            self.work = Some(Work::look(shell, &files));
             return self.go_on(shell);
         };
         match work.due(now) {

@@ -116,10 +116,25 @@ impl Work {
         }
     }
 
-    /// Looks whether these files have changed.
-    pub fn look(shell: &Shell, files: Vec<FilePlan>) -> Self {
+    /// Looks whether these files have changed, and those that need them or that they need: a certificate is never replaced
+    /// without its key.
+    pub fn look(shell: &Shell, due: &[FilePlan]) -> Self {
         let plan = Rc::clone(&shell.plan);
-        Self { fetches: files.into(), ..Self::new(None, plan, shell.environment.clone()) }
+        let mut paths: BTreeSet<&Path> = due.iter().map(|file| file.path.as_path()).collect();
+        let mut before = 0;
+        while paths.len() > std::mem::replace(&mut before, paths.len()) {
+            for (one, other) in
+                plan.files.iter().flat_map(|one| plan.files.iter().map(move |other| (one, other)))
+            {
+                if one.needs(other)
+                    && (paths.contains(one.path.as_path()) || paths.contains(other.path.as_path()))
+                {
+                    paths.extend([one.path.as_path(), other.path.as_path()]);
+                }
+            }
+        }
+        let fetches = plan.files.iter().filter(|file| paths.contains(file.path.as_path())).cloned().collect();
+        Self { fetches, ..Self::new(None, Rc::clone(&plan), shell.environment.clone()) }
     }
 
     fn new(why: Option<Why>, plan: Rc<Plan>, environment: Environment) -> Self {
@@ -248,7 +263,8 @@ impl Work {
         self.swap(shell);
         let started = self.stage.place_of(shell, &file.path).and_then(|staged| {
             let waiting = FilePlan { path: staged.clone(), ..file.clone() };
-            Fetching::start(shell, &waiting, known).map(|fetching| (staged, fetching))
+            let now = |path: &Path| self.stage.now(path);
+            Fetching::start(shell, &waiting, known, &now).map(|fetching| (staged, fetching))
         });
         self.swap(shell);
         let (staged, fetching) = started?;
