@@ -55,7 +55,7 @@ impl fmt::Display for UsageError {
     }
 }
 
-/// Reads the arguments of a run. `env` gives RUN_MIGRATIONS; INIT_CONFIG and INIT_ROLE are for [`config::load()`].
+/// Reads the arguments of a run. `env` gives RUN_MIGRATIONS; INIT_CONFIG and INIT_ROLE are for [`config::load_from`].
 ///
 /// # Errors
 /// [`UsageError`] names what is wrong with the command line.
@@ -107,8 +107,11 @@ impl Run {
     pub fn execute(self) -> u8 {
         let Self { config, preset, role, mode } = self;
         let options = config::Options { config, preset, role };
+        // init leaves it once it has its configuration, and a reload means the same one.
+        let current_dir = std::env::current_dir().ok();
         runtime::run(mode, move || {
-            config::load(&options, &|name| std::env::var(name).ok()).map(|loaded| loaded.plan)
+            let env = |name: &str| std::env::var(name).ok();
+            config::load_from(&options, &env, current_dir.as_deref()).map(|loaded| loaded.plan)
         })
     }
 }

@@ -47,16 +47,25 @@ pub struct Loaded {
 
 /// Reads the configuration and resolves it. `env` looks a variable up.
 pub fn load(options: &Options, env: Lookup<'_>) -> Result<Loaded, Vec<ConfigError>> {
+    load_from(options, env, std::env::current_dir().ok().as_deref())
+}
+
+/// As [`load()`], with a directory in the place of the current one.
+pub fn load_from(
+    options: &Options,
+    env: Lookup<'_>,
+    current_dir: Option<&Path>,
+) -> Result<Loaded, Vec<ConfigError>> {
     let file = match find(options, env) {
         Some((path, explicit)) => {
-            read(&path, explicit).map_err(|error| vec![error])?.map(|text| (path, text))
+            let whole = current_dir.map_or_else(|| path.clone(), |dir| dir.join(&path));
+            read(&whole, explicit).map_err(|error| vec![error])?.map(|text| (path, text))
         }
         None => None,
     };
     let source =
         file.as_ref().map(|(path, text)| Source { name: path.display().to_string(), text: text.clone() });
-    let layers =
-        layers(source, options.preset.as_deref(), env, &|path| path.exists(), current_dir().as_deref())?;
+    let layers = layers(source, options.preset.as_deref(), env, &|path| path.exists(), current_dir)?;
     let role = role(options, env);
     let plan = resolve::resolve(&layers, env, role.as_deref())?;
     Ok(Loaded { plan, layers, file: file.map(|(path, _)| path) })
@@ -65,10 +74,6 @@ pub fn load(options: &Options, env: Lookup<'_>) -> Result<Loaded, Vec<ConfigErro
 /// The role asked for: the option's, else that of INIT_ROLE.
 pub fn role(options: &Options, env: Lookup<'_>) -> Option<String> {
     options.role.clone().or_else(|| env("INIT_ROLE")).filter(|role| !role.trim().is_empty())
-}
-
-fn current_dir() -> Option<PathBuf> {
-    std::env::current_dir().ok()
 }
 
 /// The path, and whether someone named it.

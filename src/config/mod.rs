@@ -30,5 +30,5 @@ pub mod values;
 mod reference;
 
 pub use error::ConfigError;
-pub use load::{Loaded, Options, load};
+pub use load::{Loaded, Options, load, load_from};
 pub use resolve::resolve;

@@ -118,6 +118,10 @@ fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'static
                 return exit::CONFIG;
             }
         };
+        // A directory that a process is in cannot be unmounted. Children go to their own.
+        if let Err(error) = std::env::set_current_dir("/") {
+            tracing::debug!("cannot leave the working directory: {}", sys::words(&error));
+        }
         let board = board::Board::new(began, tail::Tail::new(plan.control.log_tail));
         board.was_first(SpanKind::Init, "configuration");
         let mut shell = match Shell::new(plan, &mode, role, signals, board) {

@@ -220,3 +220,29 @@ fn a_step_that_says_success_is_verified() {
         ]);
     }
 }
+
+#[test]
+fn init_leaves_its_working_directory_and_nothing_else_changes() {
+    if !need(NEEDS) {
+        return;
+    }
+    for place in PLACES {
+        let setup = Setup::new(place, "[service.a]\ncommand = [\"sh\", \"-c\", \"pwd; exec sleep 1000\"]\n");
+        let config = ["--config", "init.toml"];
+        let running = setup.start(&config);
+        // Children are where they were.
+        let line = format!("{}\n", setup.path("").display()).replace("/\n", "\n");
+        running.wait_for(&line);
+        let own = std::fs::read_link(format!("/proc/{}/cwd", running.pid())).unwrap();
+        assert_eq!(own, std::path::Path::new("/"), "{place:?}: it could not be unmounted");
+        // A relative path of the configuration means the same file as at the start.
+        let text = std::fs::read_to_string(setup.path("init.toml")).unwrap();
+        setup.file("init.toml", format!("{text}[service.b]\ncommand = [\"sleep\", \"1000\"]\n"), 0o644);
+        running.signal(1);
+        running.wait_for_log("b: started");
+        running.signal(15);
+        running.finish().expect(0);
+        let done = setup.run(&["--config", "init.toml", "--", "pwd"]).expect(0);
+        assert_eq!(done.stdout, line);
+    }
+}
