@@ -267,6 +267,13 @@ pub struct Backoff {
     pub reset_after: Duration,
 }
 
+impl Backoff {
+    /// The shortest delay: PID 1 must not fork in a tight loop.
+    pub const LEAST_DELAY: Duration = Duration::from_millis(10);
+    /// The least uptime that forgives failures: with none every run would, and nothing ever back off.
+    pub const LEAST_RESET: Duration = Duration::from_millis(100);
+}
+
 /// What giving up means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
@@ -282,6 +289,11 @@ pub struct GiveUp {
     pub restarts: u32,
     pub within: Duration,
     pub then: Then,
+}
+
+impl GiveUp {
+    /// Restarts that are remembered for each instance at most.
+    pub const MOST_RESTARTS: u32 = 1000;
 }
 
 /// Who gets the stop signal. KILL always goes to the whole group.

@@ -9,12 +9,6 @@ use crate::config::plan::{Backoff, GiveUp};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A plan may say `initial = "0s"`; PID 1 must not fork in a tight loop all the same.
-const SHORTEST: Duration = Duration::from_millis(10);
-
-/// Failures remembered per instance at most; a larger `restarts` counts as this many.
-const REMEMBERED: u32 = 1000;
-
 /// The delay after the `failures`-th failure in a row (from 1): `initial · factor^(failures−1)`, at most `max`, of
 /// which the share `jitter` is random. So it lies between `(1−jitter)·delay` and `delay`.
 pub(super) fn delay(backoff: &Backoff, failures: u32, dice: &mut Dice) -> Duration {
@@ -24,7 +18,7 @@ pub(super) fn delay(backoff: &Backoff, failures: u32, dice: &mut Dice) -> Durati
     let full = Duration::try_from_secs_f64(seconds).unwrap_or(backoff.max).min(backoff.max);
     let jitter = if backoff.jitter.is_finite() { backoff.jitter.clamp(0.0, 1.0) } else { 0.0 };
     let random = share_of(full, jitter);
-    full.saturating_sub(random).saturating_add(dice.up_to(random)).max(SHORTEST)
+    full.saturating_sub(random).saturating_add(dice.up_to(random)).max(Backoff::LEAST_DELAY)
 }
 
 /// When the failures of one instance were.
@@ -34,7 +28,7 @@ pub(super) struct Failures(VecDeque<Mono>);
 impl Failures {
     /// Counts a failure now. True when there were more than the limit allows within its time.
     pub fn one_more(&mut self, limit: &GiveUp, now: Mono) -> bool {
-        let most = usize::try_from(limit.restarts.min(REMEMBERED)).unwrap_or(usize::MAX);
+        let most = usize::try_from(limit.restarts.min(GiveUp::MOST_RESTARTS)).unwrap_or(usize::MAX);
         self.0.retain(|failure| now.since(*failure) < limit.within);
         self.0.push_back(now);
         self.0.len() > most
@@ -82,7 +76,7 @@ mod tests {
             let plan = Backoff { initial: Duration::from_millis(initial), factor, jitter, ..plan(0.0) };
             for failures in [0, 1, 50, u32::MAX] {
                 let delay = delay(&plan, failures, &mut dice);
-                assert!(delay >= SHORTEST && delay <= plan.max, "{plan:?} {failures}: {delay:?}");
+                assert!(delay >= Backoff::LEAST_DELAY && delay <= plan.max, "{plan:?} {failures}: {delay:?}");
             }
         }
     }

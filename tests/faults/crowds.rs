@@ -30,7 +30,7 @@ fn ten_thousand_orphans_at_once_are_reaped_while_services_are_supervised() {
         command = ["sh", "-c", "(setsid @DIR/forks &); exec sleep 1002"]
         [service.web]
         command = ["sleep", "1001"]
-        backoff = { initial = "1ms" }
+        backoff = { initial = "10ms" }
         "#,
     )
     .script("forks", ENDED)
@@ -208,7 +208,7 @@ fn a_restarted_child_with_the_pid_of_its_predecessor_is_another_process() {
             [service.web]
             command = ["@DIR/web"]
             start-grace = "1ms"
-            backoff = { initial = "1ms", max = "1ms" }
+            backoff = { initial = "10ms", max = "1ms" }
             give-up = "none"
             "#,
         )

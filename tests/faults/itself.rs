@@ -19,7 +19,7 @@ fn an_init_that_was_stopped_for_a_while_has_missed_nothing() {
             instances = 30
             stagger = "1ms"
             start-grace = "1ms"
-            backoff = { initial = "1ms" }
+            backoff = { initial = "10ms" }
             [service.stays]
             command = ["sleep", "1002"]
             "#,
@@ -127,7 +127,7 @@ fn no_number_of_signals_at_once_ends_pid_1_but_those_that_ask_for_a_stop() {
         [service.web]
         command = ["sleep", "1001"]
         start-grace = "1ms"
-        backoff = { initial = "1ms" }
+        backoff = { initial = "10ms" }
     "#;
     let asks =
         ["KILL", "STOP", "INT", "QUIT", "TERM", "WINCH", "PWR"].map(|name| Signal::parse(name).unwrap());
@@ -157,11 +157,11 @@ fn a_service_that_kills_everybody_is_followed_by_everybody() {
         [service.web]
         command = ["sleep", "1001"]
         start-grace = "1ms"
-        backoff = { initial = "1ms" }
+        backoff = { initial = "10ms" }
         [service.mad]
         command = ["@DIR/mad"]
         start-grace = "1ms"
-        backoff = { initial = "1ms" }
+        backoff = { initial = "10ms" }
         "#,
     )
     .script(

@@ -94,7 +94,7 @@ fn in_backoff_there_is_nobody_to_kill_and_a_start_is_still_possible() {
             backoff = { initial = "1h", max = "1h" }
             [service.other]
             command = ["sleep", "1003"]
-            backoff = { initial = "1ms" }
+            backoff = { initial = "10ms" }
             "#,
         )
         .place(place)
@@ -230,11 +230,11 @@ fn a_child_that_hangs_before_it_is_its_program_holds_up_nobody() {
             [service.hangs]
             command = ["@DIR/program"]
             start-grace = "1h"
-            backoff = { initial = "1ms" }
+            backoff = { initial = "10ms" }
             [service.web]
             command = ["sleep", "1001"]
             start-grace = "1ms"
-            backoff = { initial = "1ms" }
+            backoff = { initial = "10ms" }
             "#,
         )
         .script("program", "#!/bin/sh\nexec sleep 1002\n")
@@ -287,7 +287,7 @@ fn children_that_are_killed_the_moment_they_appear_are_all_told() {
             [service.web]
             command = ["sleep", "1001"]
             start-grace = "1ms"
-            backoff = { initial = "1ms", max = "1ms", jitter = 0.0 }
+            backoff = { initial = "10ms", max = "1ms", jitter = 0.0 }
             give-up = "none"
             "#,
         )

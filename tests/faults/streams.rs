@@ -18,12 +18,12 @@ const CONFIG: &str = r#"
     [service.web]
     command = ["sleep", "1001"]
     start-grace = "1ms"
-    backoff = { initial = "1ms", jitter = 0.0 }
+    backoff = { initial = "10ms", jitter = 0.0 }
     give-up = "none"
     [service.loud]
     command = ["@DIR/loud"]
     start-grace = "1ms"
-    backoff = { initial = "1ms", jitter = 0.0 }
+    backoff = { initial = "10ms", jitter = 0.0 }
     give-up = "none"
     [cron.task]
     schedule = "* * * * * *"

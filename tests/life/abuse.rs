@@ -19,7 +19,7 @@ const CONFIG: &str = r#"
     [service.web]
     command = ["sleep", "1001"]
     start-grace = "1ms"
-    backoff = { initial = "1ms", max = "20ms", jitter = 0.0, reset-after = "100ms" }
+    backoff = { initial = "10ms", max = "20ms", jitter = 0.0, reset-after = "100ms" }
     give-up = "none"
     [service.flood]
     command = ["sh", "-c", "while :; do seq 100000 100500; sleep 0.02; done"]

@@ -135,6 +135,21 @@ impl Builder<'_> {
         given.value.0
     }
 
+    /// A duration of at least `least`.
+    pub fn at_least(
+        &mut self,
+        key: &str,
+        given: Option<At<Dur>>,
+        least: Duration,
+        default: Duration,
+    ) -> Duration {
+        let Some(At { loc, value: Dur(value) }) = given else { return default };
+        if value < least {
+            self.error(loc, format!("{key} is {} or longer", show_duration(least)));
+        }
+        value
+    }
+
     fn stop_timeout(&mut self, given: Option<At<Dur>>) -> Duration {
         let stop_timeout = self.above_zero(given, STOP_TIMEOUT);
         self.stop_timeout = stop_timeout;

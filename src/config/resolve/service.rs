@@ -144,11 +144,16 @@ fn pause(
 fn backoff(builder: &mut Builder<'_>, given: schema::Backoff) -> Backoff {
     let max_loc = given.max.as_ref().or(given.initial.as_ref()).map(|at| at.loc).unwrap_or_default();
     let backoff = Backoff {
-        initial: builder.above_zero(given.initial, Duration::from_millis(500)),
+        initial: builder.at_least("initial", given.initial, Backoff::LEAST_DELAY, Duration::from_millis(500)),
         max: builder.above_zero(given.max, Duration::from_secs(60)),
         factor: given.factor.as_ref().map_or(2.0, |at| at.value),
         jitter: given.jitter.as_ref().map_or(0.2, |at| at.value),
-        reset_after: builder.above_zero(given.reset_after, Duration::from_secs(60)),
+        reset_after: builder.at_least(
+            "reset-after",
+            given.reset_after,
+            Backoff::LEAST_RESET,
+            Duration::from_secs(60),
+        ),
     };
     if let Some(factor) = given.factor.filter(|at| !(1.0..=1000.0).contains(&at.value)) {
         builder.error(factor.loc, "factor is 1 to 1000: below 1 the delays would shrink");
@@ -182,8 +187,15 @@ fn give_up(
             value
         }
     };
+    if let Some(restarts) = given.restarts.as_ref().filter(|at| at.value > GiveUp::MOST_RESTARTS) {
+        let text = format!(
+            "restarts is at most {}: for a service that never gives up, leave give-up out",
+            GiveUp::MOST_RESTARTS
+        );
+        builder.error(restarts.loc, text);
+    }
     Some(GiveUp {
-        restarts: given.restarts.unwrap_or(5),
+        restarts: given.restarts.map_or(5, |at| at.value),
         within: builder.above_zero(given.within, Duration::from_secs(120)),
         then: given.then.map_or(if essential { Then::Exit } else { Then::Stay }, |word| word.0),
     })

@@ -109,7 +109,7 @@ pub struct Service {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Backoff {
-    /// The first delay.
+    /// The first delay, 10 ms or longer.
     #[cfg_attr(test, schemars(extend("default" = "500ms")))]
     pub initial: Option<At<Dur>>,
     /// How much longer each next delay is, 1 or more.
@@ -121,7 +121,7 @@ pub struct Backoff {
     /// The share of the delay that is random, 0 to 1.
     #[cfg_attr(test, schemars(extend("default" = 0.2)))]
     pub jitter: Option<At<f64>>,
-    /// The uptime after which earlier failures are forgotten.
+    /// The uptime after which earlier failures are forgotten, 100 ms or longer.
     #[cfg_attr(test, schemars(extend("default" = "60s")))]
     pub reset_after: Option<At<Dur>>,
 }
@@ -131,9 +131,9 @@ pub struct Backoff {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GiveUp {
-    /// So many restarts.
+    /// So many restarts, 1000 at most.
     #[cfg_attr(test, schemars(extend("default" = 5)))]
-    pub restarts: Option<u32>,
+    pub restarts: Option<At<u32>>,
     /// Within this time.
     #[cfg_attr(test, schemars(extend("default" = "2m")))]
     pub within: Option<At<Dur>>,

@@ -6,7 +6,7 @@
 //! `initial · factor^(k−1)`, and one beyond the limit of `give-up` is FATAL.
 
 use super::{Cause, Instance, Next, Outcome};
-use crate::config::plan::{Restart, Signal};
+use crate::config::plan::{Backoff, Restart, Signal};
 use crate::exit;
 use crate::supervisor::backoff::delay;
 use crate::supervisor::event::{ExitStatus, Severity, SpawnFault};
@@ -15,9 +15,6 @@ use crate::supervisor::spec::{Spec, State, Want};
 use crate::supervisor::turn::Turn;
 use crate::supervisor::words::Words;
 use std::time::Duration;
-
-/// The least uptime that forgives failures, whatever the plan says: `reset-after = "0s"` would never back off.
-const LEAST_HEALTHY: Duration = Duration::from_millis(100);
 
 impl Instance {
     pub fn spawn_failed(&mut self, spec: &Spec, fault: SpawnFault, turn: &mut Turn<'_>) {
@@ -110,7 +107,7 @@ impl Instance {
             self.tell_last(severity, "", turn);
             return self.enter(State::Exited, None, turn);
         }
-        let healthy = reached && uptime >= spec.backoff.reset_after.max(LEAST_HEALTHY);
+        let healthy = reached && uptime >= spec.backoff.reset_after.max(Backoff::LEAST_RESET);
         if healthy {
             self.failures = 0;
         }
