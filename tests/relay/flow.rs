@@ -1,6 +1,7 @@
 //! Lines on their way while the log is read.
 
 use crate::support::{LIMITS, child, finished, info, joined, on_loop, reads, relays, writes};
+use nix::fcntl::{FcntlArg, fcntl};
 use php_init::config::plan::{LogFormat, OnStall};
 use php_init::logs::format::Stream;
 use php_init::runtime::output::Output;
@@ -71,6 +72,31 @@ fn every_byte_arrives_in_plain() {
         relays.drain(Duration::from_secs(30)).await;
     });
     assert!(reader.join().unwrap() == [&bytes[..], b"\n"].concat());
+}
+
+#[test]
+fn a_pipe_keeps_its_size_however_much_is_written() {
+    let size = |pipe: &std::io::PipeWriter| fcntl(pipe, FcntlArg::F_GETPIPE_SZ).unwrap();
+    let (log, container) = pipe().unwrap();
+    let reader = reads(log);
+    on_loop(async {
+        let relays = relays(&container);
+        drop(container);
+        let (mut writer, relay) = child(&relays, info("flood", LogFormat::Plain, OnStall::Block));
+        let (kept, before) = (writer.try_clone().unwrap(), size(&writer));
+        let flood = std::thread::spawn(move || {
+            for _ in 0..20_000 {
+                writer.write_all(&[[b'x'; 119].as_slice(), b"\n"].concat()).unwrap();
+            }
+        });
+        joined(flood).await;
+        // Memory for pipes is limited for all processes of a user together, here root of the whole host.
+        assert_eq!(size(&kept), before);
+        drop(kept);
+        finished(&relay).await;
+        relays.drain(Duration::from_secs(30)).await;
+    });
+    assert_eq!(reader.join().unwrap().len(), 20_000 * 120);
 }
 
 #[test]

@@ -5,7 +5,6 @@
 //! then waits in write(2)) or lets its own oldest lines go (`drop`). It lives as long as anyone holds the pipe,
 //! which may be a grandchild long after the main process is gone. Read and batch buffers are shared by all relays.
 
-mod flood;
 mod state;
 mod task;
 
@@ -93,8 +92,7 @@ impl Relays {
     pub fn spawn(&self, reader: OwnedFd, info: SourceInfo) -> Result<RelayHandle, RelayError> {
         let failed = |source| RelayError { what: info.stream.name(), label: info.label.to_string(), source };
         fd::set_nonblocking(&reader).map_err(failed)?;
-        let reader =
-            watch(Rc::new(File::from(reader)), Interest::READABLE).map_err(|(_, error)| failed(error))?;
+        let reader = watch(File::from(reader), Interest::READABLE).map_err(|(_, error)| failed(error))?;
         let control = Rc::new(Control::default());
         let recorder = self.tail.as_ref().map(|tail| {
             Recorder::new(Rc::clone(tail), info.label.to_string(), info.stream == Stream::Stderr)

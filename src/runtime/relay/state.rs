@@ -1,6 +1,5 @@
 //! What one relay remembers between two looks at its pipe.
 
-use super::flood::Flood;
 use crate::logs::line::Framer;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -20,7 +19,6 @@ pub(super) struct State {
     /// write where pipes are small (pipe(7), pipe-user-pages-soft).
     pub(super) burst: usize,
     last_read: Option<Instant>,
-    pub(super) flood: Flood,
 }
 
 impl State {
@@ -31,7 +29,6 @@ impl State {
             partial_since: None,
             burst: 0,
             last_read: None,
-            flood: Flood::default(),
         }
     }
 

@@ -2,9 +2,8 @@
 
 use super::super::fault::caught;
 use super::super::journal;
-use super::super::output::{Output, READ, Scratch, Source, watch};
+use super::super::output::{Output, READ, Scratch, Source};
 use super::super::tail::Recorder;
-use super::flood;
 use super::state::{IDLE, State};
 use super::{Control, SourceInfo, Tap};
 use crate::config::plan::OnStall;
@@ -17,7 +16,6 @@ use std::io::{self, Read as _};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
@@ -53,9 +51,7 @@ enum Turn {
 
 /// Everything of one pipe.
 pub(super) struct Relay {
-    file: Rc<File>,
-    /// Not while it is ridden out that the writer never stops.
-    watched: RefCell<Option<Rc<AsyncFd<Rc<File>>>>>,
+    pipe: AsyncFd<File>,
     format: Formatter,
     source: Source,
     output: Output,
@@ -68,7 +64,7 @@ pub(super) struct Relay {
 
 impl Relay {
     pub(super) fn new(
-        reader: AsyncFd<Rc<File>>,
+        pipe: AsyncFd<File>,
         info: &SourceInfo,
         output: &Output,
         max_line: usize,
@@ -76,8 +72,7 @@ impl Relay {
         recorder: Option<Recorder>,
     ) -> Self {
         Self {
-            file: Rc::clone(reader.get_ref()),
-            watched: RefCell::new(Some(Rc::new(reader))),
+            pipe,
             format: Formatter::new(info.format, &info.label, info.pid, info.stream)
                 .with_context(journal::context()),
             source: output.source(info.stream, info.label.to_string(), info.on_stall),
@@ -123,9 +118,6 @@ impl Relay {
                     break;
                 }
             }
-            if self.state.borrow().flood.goes_on() {
-                self.ride_out().await;
-            }
             match self.turn().await {
                 Turn::Asked | Turn::Looked(Look::Nothing | Look::Read { all: true, .. }) => {}
                 Turn::Looked(Look::Read { all: false, .. }) => tokio::task::yield_now().await,
@@ -161,28 +153,6 @@ impl Relay {
         }
     }
 
-    /// As long as a flood goes on: lets something gather, and reads all of it. Whoever asks for the last words does not wait.
-    async fn ride_out(&self) {
-        self.watched.take();
-        while self.state.borrow().flood.goes_on() && self.control.asked.get() == self.control.done.get() {
-            let _ = tokio::time::timeout(flood::PAUSE, self.control.wake.notified()).await;
-            loop {
-                self.make_room().await;
-                let look = self.look();
-                self.work_off().await;
-                match look {
-                    Look::Read { all: false, .. } => tokio::task::yield_now().await,
-                    Look::Read { all: true, .. } => break,
-                    // The end is found again, with the pipe watched.
-                    Look::Nothing | Look::End => {
-                        self.state.borrow_mut().flood.end();
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
     fn partial_deadline(&self) -> Option<Instant> {
         let mut state = self.state.borrow_mut();
         if state.framer.held() == 0 {
@@ -196,21 +166,8 @@ impl Relay {
         Some(now.checked_add(idle)?.min(since.checked_add(oldest)?))
     }
 
-    /// The pipe in the loop's epoll set; `None`: the system has no room for it there now.
-    fn watched(&self) -> Option<Rc<AsyncFd<Rc<File>>>> {
-        let mut watched = self.watched.borrow_mut();
-        if watched.is_none() {
-            *watched = watch(Rc::clone(&self.file), Interest::READABLE).ok().map(Rc::new);
-        }
-        watched.clone()
-    }
-
     async fn readable(&self) -> Look {
-        let Some(watched) = self.watched() else {
-            tokio::time::sleep(flood::PAUSE).await;
-            return self.look();
-        };
-        let Ok(mut guard) = watched.readable().await else { return Look::End };
+        let Ok(mut guard) = self.pipe.readable().await else { return Look::End };
         let look = self.look();
         // After a short read the pipe is empty, and epoll tells of the next write: no second read to learn that.
         if matches!(look, Look::Nothing | Look::Read { all: true, .. }) {
@@ -226,13 +183,12 @@ impl Relay {
         let limit = self.batch_limit().min(read.len());
         let buffer = read.get_mut(..limit).unwrap_or_default();
         loop {
-            match (&*self.file).read(buffer) {
+            match self.pipe.get_ref().read(buffer) {
                 Ok(0) => return Look::End,
                 Ok(n) => {
                     let mut state = self.state.borrow_mut();
-                    let (now, all) = (Instant::now(), n < limit);
-                    state.read(n, now);
-                    state.flood.read(n, all, now, &self.file);
+                    let all = n < limit;
+                    state.read(n, Instant::now());
                     let mut input = buffer.get(..n).unwrap_or_default();
                     if let Some(tap) = &self.tap {
                         tap(input);
