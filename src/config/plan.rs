@@ -305,6 +305,16 @@ pub enum StopScope {
     Group,
 }
 
+/// Which processes of an instance end with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KillMode {
+    /// All that it started, in whatever session they are.
+    #[default]
+    All,
+    /// Those of its process group. A daemon in a session of its own lives until the container stops.
+    Group,
+}
+
 /// What init adds to PHP-FPM's own configuration, in a file in the state directory given by `-y`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FpmPlan {
@@ -345,6 +355,7 @@ pub struct ServicePlan {
     pub stagger: Duration,
     pub stop_signal: Signal,
     pub stop_scope: StopScope,
+    pub kill_mode: KillMode,
     /// From the stop signal to KILL; never beyond the plan's `stop_timeout`. `None`: all of it.
     pub stop_timeout: Option<Duration>,
     /// What a reload sends to the main process; `None`: a reload restarts the instances one by one.

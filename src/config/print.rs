@@ -251,6 +251,7 @@ fn service(out: &mut Out, service: &ServicePlan) {
     out.duration("stagger", service.stagger);
     out.text("stop-signal", &service.stop_signal.to_string());
     out.text("stop-scope", show_word(service.stop_scope));
+    out.text("kill-mode", show_word(service.kill_mode));
     out.limit("stop-timeout", service.stop_timeout);
     let signal = |signal: Option<Signal>| signal.map_or("none".into(), |signal| signal.to_string());
     out.text("reload-signal", &signal(service.reload_signal));

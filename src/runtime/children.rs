@@ -4,6 +4,7 @@
 //! the table is an orphan that the kernel gave to init: it is reaped and counted.
 
 mod leftover;
+mod search;
 mod storm;
 
 use super::clock;
@@ -16,6 +17,8 @@ use crate::sys::reap::{Reaped, Reaper, WaitStatus};
 use crate::sys::spawn::{Command, Context, SpawnError};
 use crate::sys::{Pid, group, words};
 use leftover::Leftover;
+pub use leftover::names;
+use search::{Marks, Search, Sought};
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -58,6 +61,10 @@ struct Child {
     context: Context,
     /// Descendants that were seen outside the group.
     escaped: Vec<Process>,
+    /// How those outside the group are found. `None`: they are not looked for, and live on.
+    sought: Option<Sought>,
+    /// What its group was sent last to end it.
+    told: Option<Signal>,
     relays: Vec<RelayHandle>,
 }
 
@@ -68,6 +75,8 @@ pub struct Children {
     /// The pid of every unit that lives.
     units: HashMap<Id, Pid>,
     left: HashMap<Id, Leftover>,
+    marks: Marks,
+    search: Search,
     /// Looked for when the first child is on its way, which so need not wait for it.
     oom: OnceCell<Option<(OomCounter, u64)>>,
     orphans_reaped: u64,
@@ -84,6 +93,8 @@ impl Children {
             live: HashMap::new(),
             units: HashMap::new(),
             left: HashMap::new(),
+            marks: Marks::new(),
+            search: Search::default(),
             oom: OnceCell::new(),
             orphans_reaped: 0,
             more: false,
@@ -95,13 +106,16 @@ impl Children {
     ///
     /// # Errors
     /// The program is not there or the system refused the fork.
-    pub fn spawn(&mut self, who: Who, command: &Command) -> Result<Pid, SpawnError> {
+    pub fn spawn(&mut self, who: Who, command: &mut Command) -> Result<Pid, SpawnError> {
+        let sought = self.marks.put(who, command);
         let pid = command.spawn(self.reaper.launcher())?;
         let child = Child {
             who,
             started: clock::now(),
             context: command.context(),
             escaped: Vec::new(),
+            sought,
+            told: None,
             relays: Vec::new(),
         };
         self.live.insert(pid, child);
@@ -131,16 +145,20 @@ impl Children {
         };
         let oom = batch.reaped.iter().any(telling) && self.oom_rose();
         let before = self.orphans_reaped;
-        let walk = Walk::default();
-        let take = |end| self.take(end, oom, &walk);
+        let (walk, strangers) = (Walk::default(), OnceCell::new());
+        let take = |end| self.take(end, oom, &walk, &strangers);
         let ours: Vec<Gone> = batch.reaped.into_iter().filter_map(take).collect();
+        self.take_found();
         self.storm.looked(self.orphans_reaped.saturating_sub(before), !ours.is_empty(), clock::now());
         ours
     }
 
     /// Returns when it is time to reap without a signal. Safe to cancel.
-    pub async fn due(&self) {
-        clock::until(self.storm.next()).await;
+    pub async fn due(&mut self) {
+        tokio::select! {
+            () = self.search.finished() => {}
+            () = clock::until(self.storm.next()) => {}
+        }
     }
 
     /// The last batch was full: other events first, then the rest.
@@ -148,13 +166,16 @@ impl Children {
         self.more
     }
 
-    fn take(&mut self, end: Reaped, oom: bool, walk: &Walk) -> Option<Gone> {
-        let Some(child) = self.live.remove(&end.pid) else {
+    /// `strangers`: init has children that it did not start.
+    fn take(&mut self, end: Reaped, oom: bool, walk: &Walk, strangers: &OnceCell<bool>) -> Option<Gone> {
+        let Some(mut child) = self.live.remove(&end.pid) else {
             self.orphans_reaped = self.orphans_reaped.saturating_add(1);
             return None;
         };
-        let left = Leftover { leader: end.pid, escaped: child.escaped };
-        let leftovers = left.alive(walk);
+        let sought = child.sought().filter(|_| *strangers.get_or_init(|| self.has_strangers()));
+        let search = sought.and_then(|sought| self.search_for(child.who, sought));
+        let left = Leftover { leader: end.pid, escaped: child.escaped, search, signal: child.told };
+        let leftovers = left.is_searched_for() || left.alive(walk);
         if let Who::Unit(id) = child.who {
             self.units.remove(&id);
             if leftovers {
@@ -195,7 +216,18 @@ impl Children {
     }
 
     fn forget_left(&mut self, over: impl Fn(&Leftover) -> bool) -> Vec<Id> {
-        self.left.extract_if(|_, left| over(left)).map(|(id, _)| id).collect()
+        let mut empty = Vec::new();
+        for (id, left) in &mut self.left {
+            // Those that were found are gone, and may have forked before.
+            if !left.is_searched_for() && over(left) && !left.search_again(*id, &mut self.search) {
+                empty.push(*id);
+            }
+        }
+        for id in &empty {
+            self.left.remove(id);
+        }
+        self.start_search();
+        empty
     }
 
     /// The main process of the unit, while it lives.
@@ -227,7 +259,7 @@ impl Children {
             let Some(main) = known.or_else(|| owners.get(&process.parent)).copied() else { continue };
             owners.insert(process.pid.raw(), main);
             if process.group != main.raw()
-                && let Some(child) = self.live.get_mut(&main)
+                && let Some(child) = self.live.get_mut(&main).filter(|child| child.sought.is_some())
             {
                 child.escaped.push(process.clone());
             }
@@ -243,8 +275,16 @@ impl Children {
 
     /// Sends a stop signal, then CONT, to the main process of the unit or its whole group; with the group go those that
     /// left it.
-    pub fn stop(&self, id: Id, scope: StopScope, signal: Signal) {
+    pub fn stop(&mut self, id: Id, scope: StopScope, signal: Signal) {
         let main = self.units.get(&id);
+        if let (Some(pid), StopScope::Group) = (main, scope)
+            && let Some(child) = self.live.get_mut(pid)
+        {
+            child.told = Some(signal);
+        }
+        if let Some(left) = self.left.get_mut(&id) {
+            left.signal = Some(signal);
+        }
         let left = self.left.get(&id);
         let outcome = match (main, scope) {
             (Some(pid), StopScope::Main) => {
@@ -260,7 +300,7 @@ impl Children {
         }
         let escaped = main.and_then(|pid| self.live.get(pid)).map(|child| &child.escaped);
         for process in escaped.into_iter().chain(left.map(|left| &left.escaped)).flatten() {
-            report(proc::stop(process, signal), signal, &format_args!("{}[{}]", process.comm, process.pid));
+            stop_one(process, signal);
         }
     }
 
@@ -322,6 +362,10 @@ fn same(one: &Process, other: &Process) -> bool {
     (one.pid, one.start_time) == (other.pid, other.start_time)
 }
 
+fn stop_one(process: &Process, signal: Signal) {
+    report(proc::stop(process, signal), signal, &format_args!("{}[{}]", process.comm, process.pid));
+}
+
 /// A process that is gone is what a signal wanted; anything else is worth a line.
 fn report(outcome: io::Result<group::Sent>, signal: Signal, whom: &dyn fmt::Display) {
     if let Err(error) = outcome {
@@ -338,62 +382,4 @@ fn status(status: WaitStatus) -> ExitStatus {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sys::spawn::Command;
-
-    const WEB: Id = Id::Service { unit: 0, instance: 0 };
-
-    fn process(pid: i32, parent: i32, group: i32, start_time: u64) -> Process {
-        let (pid, comm) = (Pid::new(pid).unwrap(), "x".to_owned());
-        Process { pid, parent, group, session: group, start_time, comm, zombie: false }
-    }
-
-    /// A table with one unit, whose main process is 10.
-    fn table() -> Children {
-        let mut children = Children::new().unwrap();
-        let pid = Pid::new(10).unwrap();
-        let child = Child {
-            who: Who::Unit(WEB),
-            started: Mono::default(),
-            context: Command::new(["x"]).context(),
-            escaped: Vec::new(),
-            relays: Vec::new(),
-        };
-        children.live.insert(pid, child);
-        children.units.insert(WEB, pid);
-        children
-    }
-
-    fn pids(processes: &[Process]) -> Vec<i32> {
-        processes.iter().map(|process| process.pid.raw()).collect()
-    }
-
-    #[test]
-    fn what_a_living_unit_started_is_no_orphan_whatever_its_group() {
-        let all = || {
-            vec![process(10, 1, 10, 1), process(30, 1, 30, 1), process(11, 10, 11, 1), process(12, 11, 12, 1)]
-        };
-        assert_eq!(pids(&table().orphans(all())), [30]);
-        let mut children = table();
-        children.note_escaped(&all());
-        // 11 has ended, and 12 is init's child by now.
-        let later = vec![process(10, 1, 10, 1), process(12, 1, 12, 1), process(30, 1, 30, 1)];
-        assert_eq!(pids(&children.orphans(later)), [30]);
-    }
-
-    #[test]
-    fn a_pid_that_is_used_again_is_another_process() {
-        let mut children = table();
-        children.note_escaped(&[process(10, 1, 10, 1), process(11, 10, 11, 1), process(12, 10, 12, 1)]);
-        // 11 is a stranger's now, 12 is another one of this unit's, 13 is new.
-        let all =
-            [process(10, 1, 10, 1), process(11, 1, 11, 9), process(12, 10, 12, 9), process(13, 10, 13, 9)];
-        children.note_escaped(&all);
-        let escaped = &children.live.values().next().unwrap().escaped;
-        assert_eq!(
-            escaped.iter().map(|p| (p.pid.raw(), p.start_time)).collect::<Vec<_>>(),
-            [(12, 9), (13, 9)]
-        );
-    }
-}
+mod tests;

@@ -15,6 +15,9 @@ const OWN_SECRETS: &[&str] = &[
     "LARAVEL_ENV_ENCRYPTION_KEY",
 ];
 
+/// Tells which instance, run or probe program a process belongs to: it inherits what that was started with. No secret.
+pub const INSTANCE: &str = "INIT_INSTANCE";
+
 /// Variables by name, as a child gets them.
 pub type Variables = BTreeMap<OsString, OsString>;
 
@@ -56,6 +59,8 @@ impl Environment {
                 Some(text) if (OWN_SECRETS.contains(&text) || own.contains(&text)) && !passed(text) => {
                     withheld.push(text.to_owned())
                 }
+                // Of an init above this one.
+                Some(INSTANCE) => {}
                 _ => {
                     base.insert(name, value);
                 }

@@ -113,7 +113,7 @@ impl Shell {
         let mut command = self.command(launch)?;
         command.extra_fds.extend(descriptor);
         if launch.format == LogFormat::Inherit && launch.tap.is_none() {
-            return self.children.spawn(launch.who, &command).map_err(LaunchError::Spawn);
+            return self.children.spawn(launch.who, &mut command).map_err(LaunchError::Spawn);
         }
         // The pipes belong to the child's user: www-data may then re-open /proc/self/fd/2, which FPM's error_log and
         // access.log do. A pipe of root's would be EACCES, a socket ENXIO.
@@ -126,7 +126,7 @@ impl Shell {
         let (stdout, stderr) = (pipe()?, pipe()?);
         command.stdout = Output::Fd(stdout.write);
         command.stderr = Output::Fd(stderr.write);
-        let pid = self.children.spawn(launch.who, &command).map_err(LaunchError::Spawn)?;
+        let pid = self.children.spawn(launch.who, &mut command).map_err(LaunchError::Spawn)?;
         drop(command);
         let mut relays = Vec::with_capacity(2);
         for (reader, stream) in [(stdout.read, Stream::Stdout), (stderr.read, Stream::Stderr)] {

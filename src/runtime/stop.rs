@@ -2,6 +2,7 @@
 
 use super::Mode;
 use super::boot::End;
+use super::children::names;
 use super::clock;
 use super::shell::{Happening, Shell};
 use crate::config::plan::Signal;
@@ -119,15 +120,4 @@ pub fn stop_all(processes: &[Process], signal: Signal) {
 
 fn processes(all: &[Process]) -> String {
     counted(all.len(), "process", "processes")
-}
-
-/// The first few by name and pid.
-pub fn names(processes: &[Process]) -> String {
-    const SHOWN: usize = 8;
-    let mut text: Vec<String> =
-        processes.iter().take(SHOWN).map(|process| format!("{}[{}]", process.comm, process.pid)).collect();
-    if let Some(more) = processes.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        text.push(format!("{more} more"));
-    }
-    text.join(", ")
 }

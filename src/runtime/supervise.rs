@@ -8,6 +8,7 @@ mod spawn;
 mod waits;
 
 use super::boot::End;
+use super::children::names;
 use super::cron::Cron;
 use super::ecs::protection::{self, Protection};
 use super::probing::Aim;
@@ -327,7 +328,7 @@ impl Loop<'_> {
                 let orphans = self.shell.children.orphans(stop::descendants());
                 let orphans = self.looks.not_told(orphans, signal);
                 if !orphans.is_empty() {
-                    tracing::info!("{signal:?} to what was left behind: {}", stop::names(&orphans));
+                    tracing::info!("{signal:?} to what was left behind: {}", names(&orphans));
                 }
                 stop::stop_all(&orphans, signal);
                 // The count is told at once, even when it is the same.

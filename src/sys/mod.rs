@@ -33,6 +33,7 @@ pub mod allocator;
 pub mod capabilities;
 pub mod cgroup;
 pub mod clock;
+pub mod environ;
 pub mod fd;
 pub mod fd_out;
 pub mod files;

@@ -96,13 +96,6 @@ pub fn descendants(root: Pid) -> io::Result<Vec<Process>> {
     Ok(Snapshot::take()?.descendants(root))
 }
 
-/// What the first thread of `parent` has started and not waited for. Nobody, where the kernel was built without
-/// CONFIG_PROC_CHILDREN.
-pub fn children(parent: Pid) -> Vec<Pid> {
-    let list = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-    list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(Pid::new).collect()
-}
-
 /// A walk that is made when it is first needed, and at most once.
 #[derive(Debug, Default)]
 pub struct Walk(OnceCell<Option<Snapshot>>);
@@ -118,6 +111,23 @@ impl Walk {
         snapshot.is_none_or(|snapshot| snapshot.of_group(leader).any(|process| !process.zombie))
     }
 }
+
+/// The first thread of this process has a child that is not `known`. True as well where that cannot be found out, or there
+/// are too many to be looked through.
+pub fn has_child_but(known: impl Fn(Pid) -> bool) -> bool {
+    let own = Pid::current();
+    let Ok(file) = super::files::open_kernel(format!("/proc/{own}/task/{own}/children")) else { return true };
+    let mut list = String::new();
+    if file.take(MOST_CHILDREN).read_to_string(&mut list).is_err() {
+        return true;
+    }
+    // What is cut off in the middle of a number is not known either.
+    u64::try_from(list.len()).is_ok_and(|length| length >= MOST_CHILDREN)
+        || list.split_ascii_whitespace().filter_map(|pid| Pid::new(pid.parse().ok()?)).any(|pid| !known(pid))
+}
+
+/// Bytes of a list of children.
+const MOST_CHILDREN: u64 = 1 << 16;
 
 /// `process` is still the same one: not reaped, its pid not used again. A zombie is.
 ///

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const NEEDS: &[&str] = &["docker", "ldd", "tar", "sh", "sleep", "tail"];
+const NEEDS: &[&str] = &["docker", "ldd", "tar", "sh", "sleep", "tail", "setsid"];
 
 /// A container and its image. Gone when it is dropped.
 struct Engine {
@@ -38,7 +38,7 @@ impl Engine {
         let file = |name: &str| directory.path().join(name);
         fs::copy(init(), file("init")).unwrap();
         fs::write(file("init.toml"), format!("preset = \"none\"\nstop-timeout = \"5s\"\n{config}")).unwrap();
-        let programs = ["sh", "sleep", "tail"].map(|name| PathBuf::from("/bin").join(name));
+        let programs = ["sh", "sleep", "tail", "setsid"].map(|name| PathBuf::from("/bin").join(name));
         let mut files: Vec<PathBuf> = programs
             .iter()
             .chain([&file("init")])
@@ -163,5 +163,25 @@ fn docker_pause_restarts_nothing_that_is_well() {
     assert!(docker(&["unpause", &engine.name]).0);
     let log = engine.says("tick", ticks + 6);
     assert_eq!(log.matches("web: started").count(), 1, "{log}");
+    assert_eq!(engine.stop(), "0", "{}", engine.log());
+}
+
+/// Root has no CAP_SYS_PTRACE there, and may not look into the processes of other users as root.
+#[test]
+fn a_daemon_does_not_outlive_the_crash_of_its_service() {
+    if !need(NEEDS) {
+        return;
+    }
+    let config = r#"
+        [service.starter]
+        command = ["sh", "-c", "(setsid sleep 1001 &) ; echo up; sleep 1; exit 1"]
+        user = "33:33"
+        backoff = { initial = "50ms", max = "50ms" }
+    "#;
+    let engine = Engine::run("sessions", config, &[]);
+    engine.says("starter: started", 4);
+    let (_, running) = docker(&["top", &engine.name, "-eo", "pid,uid,args"]);
+    assert!(running.matches("sleep 1001").count() <= 1, "{running}");
+    assert!(engine.log().matches("to what was left behind: sleep[").count() >= 3, "{}", engine.log());
     assert_eq!(engine.stop(), "0", "{}", engine.log());
 }

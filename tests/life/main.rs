@@ -9,7 +9,7 @@
 //! | `reload`, `reload_web` | the same with other files and configuration; failures that change nothing; looks for changes |
 //! | `stop`, `order`, `runs` | stops: budgets, second and third signals, order, readiness, roles; cron runs |
 //! | `observe` | health and metrics over HTTP, scale-in protection |
-//! | `leftovers` | what left its group or lost its parent |
+//! | `leftovers`, `sessions` | what left its group, its session or lost its parent |
 //! | `output` | lines, pipes, stalls, closed and odd streams |
 //! | `tls` | the preset "nginx" with a real nginx |
 //! | `control`, `client`, `abuse` | the control socket: phases, verbs, and clients that mean no good |
@@ -52,6 +52,7 @@ mod reload;
 mod reload_web;
 mod runs;
 mod secrets;
+mod sessions;
 mod stop;
 mod tls;
 mod user;

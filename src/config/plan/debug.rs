@@ -83,7 +83,7 @@ debug!(MigratePlan { user lock_timeout lock_code timeout } hides { command: Prog
 
 debug!(ServicePlan {
     name user work_dir instances essential after requires restart backoff give_up start_grace stagger stop_signal
-    stop_scope stop_timeout reload_signal reload_timeout pause_signal
+    stop_scope kill_mode stop_timeout reload_signal reload_timeout pause_signal
     resume_signal ready live fpm log_format on_stall open_files umask
 } hides { command: Program env: Names });
 

@@ -3,7 +3,7 @@
 use super::build::Builder;
 use super::{graph, probe};
 use crate::config::plan::{
-    Backoff, FpmPlan, GiveUp, ReadyPlan, Restart, ServicePlan, Signal, StopScope, Then,
+    Backoff, FpmPlan, GiveUp, KillMode, ReadyPlan, Restart, ServicePlan, Signal, StopScope, Then,
 };
 use crate::config::schema;
 use crate::config::values::{At, Command, Dur, Maybe, Sig, show_duration};
@@ -68,6 +68,7 @@ pub fn service(
         stagger: service.stagger.map_or(STAGGER, |at| at.value.0),
         stop_signal: stop_signal_of(builder, service.stop_signal, stop_signal),
         stop_scope: service.stop_scope.map_or(stop_scope, |word| word.0),
+        kill_mode: service.kill_mode.map_or(KillMode::All, |word| word.0),
         stop_timeout,
         reload_signal: service.reload_signal.map_or(reload_signal, |at| at.value.0.map(|sig| sig.0)),
         reload_timeout: builder.above_zero(service.reload_timeout, RELOAD_TIMEOUT),

@@ -2,7 +2,7 @@
 
 use super::WarmUp;
 use super::probe::{Live, Ready};
-use crate::config::plan::{LogFormat, OnStall, Overlap, Restart, StopScope, Then};
+use crate::config::plan::{KillMode, LogFormat, OnStall, Overlap, Restart, StopScope, Then};
 use crate::config::values::{At, Command, Dur, Maybe, Mode, Named, Plain, Sig, Word};
 use serde::Deserialize;
 
@@ -63,6 +63,11 @@ pub struct Service {
     /// is `group`, and for a service with `fpm` `main`.
     #[cfg_attr(test, schemars(extend("examples" = ["main"])))]
     pub stop_scope: Option<Word<StopScope>>,
+    /// Which processes end with an instance, before it is started again and when it is stopped. `all` finds daemons in
+    /// sessions of their own by the variable `INIT_INSTANCE`, which init sets and they inherit. With `group` such a daemon
+    /// outlives the instance, one more after each restart, until the container stops.
+    #[cfg_attr(test, schemars(extend("default" = "all")))]
+    pub kill_mode: Option<Word<KillMode>>,
     /// From the stop signal to KILL. Not given, or `"none"`: all that the top-level `stop-timeout` leaves.
     #[cfg_attr(test, schemars(extend("default" = "none", "examples" = ["20s"])))]
     pub stop_timeout: Option<At<Maybe<Dur>>>,

@@ -1,7 +1,7 @@
 //! Values that are one of a few words, with what each word means.
 
 use crate::config::plan::{
-    Cipher, DecryptFormat, Digest, FileFormat, LiveNotify, LogFormat, LogLevel, OnStall, Overlap,
+    Cipher, DecryptFormat, Digest, FileFormat, KillMode, LiveNotify, LogFormat, LogLevel, OnStall, Overlap,
     ReadyNotify, Restart, StopScope, Then, Verify,
 };
 use crate::config::suggest;
@@ -159,6 +159,12 @@ words!(
     "scope of a stop",
     ("main", Self::Main, "the main process, which stops its own children: php-fpm, nginx, horizon"),
     ("group", Self::Group, "every process of its group"),
+);
+words!(
+    KillMode,
+    "kill mode",
+    ("all", Self::All, "every process that it started, whatever its group or session"),
+    ("group", Self::Group, "the processes of its group"),
 );
 words!(
     Overlap,

@@ -36,7 +36,9 @@ impl Loop<'_> {
                     all_to_stderr: false,
                     tap: self.protection.tap(id, service),
                 };
-                self.probes.launch(id, &status::name(&plan, id), service, &launch, self.shell)
+                let pid = self.probes.launch(id, &status::name(&plan, id), service, &launch, self.shell)?;
+                self.shell.children.set_kill_mode(pid, service.kill_mode);
+                Ok(pid)
             }
             Id::Run { unit, .. } => {
                 let Some(cron) = plan.crons.get(usize::from(unit)) else { return Err(LaunchError::Unknown) };

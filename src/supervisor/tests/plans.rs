@@ -36,6 +36,7 @@ pub fn service(name: &str) -> ServicePlan {
         stagger: Duration::ZERO,
         stop_signal: Signal::TERM,
         stop_scope: StopScope::Main,
+        kill_mode: KillMode::All,
         stop_timeout: None,
         reload_signal: None,
         reload_timeout: secs(600),

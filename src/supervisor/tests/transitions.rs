@@ -6,7 +6,9 @@
 use super::super::*;
 use super::plans::*;
 use super::script::{Names, Script};
-use crate::config::plan::{CronPlan, GiveUp, Overlap, Restart, ServicePlan, Signal, StopScope, Then};
+use crate::config::plan::{
+    CronPlan, GiveUp, KillMode, Overlap, Restart, ServicePlan, Signal, StopScope, Then,
+};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -30,6 +32,7 @@ fn subject() -> ServicePlan {
         resume_signal: Signal::from_number(18),
         stop_signal: Signal::QUIT,
         stop_scope: StopScope::Main,
+        kill_mode: KillMode::All,
         stop_timeout: Some(secs(5)),
         give_up,
         ..service("it")
