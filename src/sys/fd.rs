@@ -1,6 +1,6 @@
 //! Descriptors: pipes, what a child inherits, and what is known of the file behind one. Those of the container's log
 //! are [`super::fd_out`]'s.
-#![expect(unsafe_code, reason = "close_range(2) and F_SETPIPE_SZ's limits have no safe wrapper")]
+#![expect(unsafe_code, reason = "close_range(2) has no safe wrapper")]
 
 use super::check;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -46,16 +46,6 @@ pub fn try_lock(fd: impl AsFd) -> io::Result<()> {
     // SAFETY: a descriptor that is open for the time of the call, and a number.
     let result = unsafe { libc::flock(fd.as_fd().as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
     check(result).map(drop)
-}
-
-/// Asks for room for `bytes` in a pipe. Returns what it has afterwards, which may be less: without
-/// CAP_SYS_RESOURCE the limits are /proc/sys/fs/pipe-max-size and pipe-user-pages-soft.
-pub fn enlarge_pipe(fd: impl AsFd, bytes: i32) -> io::Result<i32> {
-    match fcntl(&fd, FcntlArg::F_SETPIPE_SZ(bytes)) {
-        Ok(size) => Ok(size),
-        Err(nix::errno::Errno::EPERM) => Ok(fcntl(&fd, FcntlArg::F_GETPIPE_SZ)?),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Reads once. `Ok(0)` is the end.
@@ -154,14 +144,6 @@ const FILE_SYSTEMS: &[(u64, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pipes_grow_and_shrink_to_what_the_kernel_allows() {
-        let pipe = pipe_cloexec().unwrap();
-        assert!(enlarge_pipe(&pipe.write, 1 << 18).unwrap() >= 1 << 16);
-        assert!(enlarge_pipe(&pipe.write, 1 << 30).is_ok(), "too much is not an error");
-        assert!(enlarge_pipe(dev_null().unwrap(), 4096).is_err());
-    }
 
     #[test]
     fn a_closed_pipe_is_an_error_and_not_a_signal() {
