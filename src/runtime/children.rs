@@ -186,7 +186,10 @@ impl Children {
             who: child.who,
             pid: end.pid,
             // Also where a signal came between the fault and the child's own exit.
-            status: end.fault.map_or_else(|| status(end.status), |fault| ExitStatus::Code(fault.code())),
+            status: end
+                .fault
+                .as_ref()
+                .map_or_else(|| status(end.status), |fault| ExitStatus::Code(fault.code())),
             fault: end.fault.map(|fault| fault.describe(&child.context)),
             // The kernel may have struck a process below it: a shell passes that on as 137, a worker as an error.
             oom: oom && end.status != WaitStatus::Code(0),

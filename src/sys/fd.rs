@@ -94,14 +94,21 @@ fn close_range_cloexec() -> io::Result<()> {
     check(i32::try_from(result).unwrap_or(-1)).map(drop)
 }
 
-/// Name of the file system at `path`, such as `tmpfs` or `overlay`; its magic number in hexadecimal when it
-/// has no well-known name.
+/// Name of the file system at `path`: see [`file_system_name`].
 pub fn file_system(path: &Path) -> io::Result<String> {
-    let magic = nix::sys::statfs::statfs(path)?.filesystem_type().0;
-    #[allow(clippy::unnecessary_cast, reason = "the type is i64, u64 or u32, depending on the C library")]
-    let magic = magic as u64 & 0xffff_ffff;
+    Ok(file_system_name(magic(&nix::sys::statfs::statfs(path)?)))
+}
+
+/// The magic number of a file system: statfs(2).
+pub(super) fn magic(data: &nix::sys::statfs::Statfs) -> u32 {
+    // The type is i64, u64 or u32, depending on the C library; the numbers have 32 bits.
+    data.filesystem_type().0 as u32
+}
+
+/// Such as `tmpfs` or `overlay`; the magic number in hexadecimal when it has no well-known name.
+pub(super) fn file_system_name(magic: u32) -> String {
     let known = FILE_SYSTEMS.iter().find(|(number, _)| *number == magic);
-    Ok(known.map_or_else(|| format!("{magic:#x}"), |(_, name)| (*name).to_owned()))
+    known.map_or_else(|| format!("{magic:#x}"), |(_, name)| (*name).to_owned())
 }
 
 /// Bytes and inodes of the file system at `path`: all bytes, those left to an ordinary user, all inodes, those left.
@@ -121,7 +128,7 @@ pub fn is_out_of_inodes(path: &Path) -> bool {
 }
 
 /// Magic numbers of statfs(2) and linux/magic.h that containers meet.
-const FILE_SYSTEMS: &[(u64, &str)] = &[
+const FILE_SYSTEMS: &[(u32, &str)] = &[
     (0x0102_1994, "tmpfs"),
     (0x8584_58f6, "ramfs"),
     (0x794c_7630, "overlay"),

@@ -40,7 +40,7 @@ pub struct Usage {
 }
 
 /// One process that is gone. Its pid may be in use again from now on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reaped {
     pub pid: Pid,
     pub status: WaitStatus,

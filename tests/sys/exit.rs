@@ -16,8 +16,8 @@ fn every_exit_code_comes_through() {
         ended.len() == 256
     });
     for (n, pid) in children {
-        let reaped = ended[&pid];
-        assert_eq!((reaped.status, reaped.fault), (WaitStatus::Code(n), None));
+        let reaped = &ended[&pid];
+        assert_eq!((reaped.status, &reaped.fault), (WaitStatus::Code(n), &None));
     }
 }
 

@@ -11,10 +11,11 @@ use std::path::PathBuf;
 fn fail(stage: &mut Stage, command: &Command) -> (Reaped, String) {
     let pid = stage.spawn(command);
     let reaped = stage.wait(pid);
-    let fault = reaped.fault.unwrap_or_else(|| panic!("no fault, but {:?}", reaped.status));
+    let fault = reaped.fault.as_ref().unwrap_or_else(|| panic!("no fault, but {:?}", reaped.status));
     assert_eq!(fault.pid, pid);
-    assert_eq!(code(reaped), Some(fault.code()), "the exit code says the same");
-    (reaped, fault.describe(&command.context()))
+    assert_eq!(code(&reaped), Some(fault.code()), "the exit code says the same");
+    let story = fault.describe(&command.context());
+    (reaped, story)
 }
 
 fn expect(command: &Command, wanted: u8, words: &[&str]) {
@@ -154,34 +155,94 @@ fn path_goes_on_where_this_user_may_not_execute() {
     assert_eq!(code(Stage::new().run(&command)), Some(42));
 }
 
+/// Far more than the pipe holds, and nothing is reaped meanwhile.
 #[test]
 fn faults_of_many_children_are_not_mixed_up() {
     let mut stage = Stage::new();
-    let (mut missing, good) = (sh("exit 0"), sh("exit 3"));
-    missing.dir = "/no/such/directory".into();
+    let dir = open_dir();
+    let text = format!("#!/no/such/interpreter {}\n", "x".repeat(300));
+    let bad = program(script(&dir, "tool", text.as_bytes(), 0o755));
+    let good = sh("exit 3");
     let children: Vec<_> =
-        (0..200).map(|n| (n % 3 == 0, stage.spawn(if n % 3 == 0 { &missing } else { &good }))).collect();
+        (0..900).map(|n| (n % 3 != 0, stage.spawn(if n % 3 == 0 { &good } else { &bad }))).collect();
     let mut ended = std::collections::BTreeMap::new();
     crate::support::until("all have ended", || {
         ended.extend(stage.reaper.reap().reaped.into_iter().map(|reaped| (reaped.pid, reaped)));
         ended.len() == children.len()
     });
-    for (bad, pid) in children {
-        assert_eq!(ended[&pid].fault.map(|fault| fault.pid), bad.then_some(pid));
-        assert_eq!(code(ended[&pid]), Some(if bad { 126 } else { 3 }));
+    for (is_bad, pid) in children {
+        let fault = ended[&pid].fault.as_ref();
+        assert_eq!(fault.map(|fault| fault.pid), is_bad.then_some(pid));
+        assert_eq!(code(&ended[&pid]), Some(if is_bad { 127 } else { 3 }));
+        assert!(fault.is_none_or(|fault| fault.describe(&bad.context()).contains("its interpreter")));
     }
 }
 
 #[test]
-fn what_is_certain_needs_no_fork() {
+fn a_program_that_is_not_there() {
+    let dir = open_dir();
+    std::os::unix::fs::symlink("/gone", dir.path().join("link")).unwrap();
+    for (name, words) in [
+        (
+            "no-such-tool",
+            r#"cannot find "no-such-tool": it is in none of the directories of PATH (/usr/local/bin:"#,
+        ),
+        ("/no/such/tool", r#"cannot find "/no/such/tool": there is no such file"#),
+        ("./tool", r#"cannot find "./tool": there is no such file in /"#),
+        ("./link", "it is a symbolic link to /gone, which is not there"),
+    ] {
+        let mut command = program(name.into());
+        command.dir = dir.path().to_owned();
+        expect(&command, 127, &[words]);
+    }
+}
+
+#[test]
+fn a_program_that_is_no_program() {
+    let dir = open_dir();
+    script(&dir, "plain", b"#!/bin/sh\n", 0o644);
+    nix::unistd::mkfifo(&dir.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (name, words) in [
+        ("plain", "has no execute permission (mode 0644): chmod +x"),
+        ("fifo", "is no regular file"),
+        ("", "is a directory"),
+    ] {
+        expect(&program(dir.path().join(name)), 126, &["cannot execute", words]);
+    }
+}
+
+/// On a network file system that does not answer, whoever looks waits for ever. Under /proc/self the two see different files.
+#[test]
+fn the_child_looks_its_program_up_and_init_does_not() {
+    let mut stage = Stage::new();
+    let dir = open_dir();
+    script(&dir, "tool", b"#!/bin/sh\nexit 42\n", 0o755);
+    script(&dir, "broken", b"#!/no/such/interpreter\n", 0o755);
+    for (name, path) in [("/proc/self/cwd/tool", "/bin"), ("tool", "/nothing:/proc/self/cwd")] {
+        let mut command = Command::new([name]);
+        command.env = vec![("PATH".into(), path.into())];
+        command.dir = dir.path().to_owned();
+        assert_eq!(code(stage.run(&command)), Some(42), "{name}");
+    }
+    drop(stage);
+    let mut broken = program("/proc/self/cwd/broken".into());
+    broken.dir = dir.path().to_owned();
+    expect(&broken, 127, &[r#"its interpreter "/no/such/interpreter" is not"#]);
+}
+
+#[test]
+fn what_is_certain_before_the_start_is_found_without_it() {
+    let look_up = |program: &str| Command::new([program]).look_up().unwrap_err();
+    let error = look_up("no-such-tool");
+    assert!(matches!(error, SpawnError::NotFound { .. }) && error.code() == 127, "{error}");
+    let error = look_up("/etc/passwd");
+    assert!(matches!(error, SpawnError::NotExecutable { .. }) && error.code() == 126, "{error}");
     let stage = Stage::new();
     let spawn = |command: &Command| command.spawn(stage.reaper.launcher()).unwrap_err();
-    let error = spawn(&Command::new(["no-such-tool"]));
-    assert!(matches!(error, SpawnError::NotFound { .. }) && error.code() == 127, "{error}");
-    let error = spawn(&Command::new(["/etc/passwd"]));
-    assert!(matches!(error, SpawnError::NotExecutable { .. }) && error.code() == 126, "{error}");
-    let error = spawn(&Command::new(Vec::<String>::new()));
-    assert!(matches!(error, SpawnError::Invalid { .. }), "{error}");
+    for empty in [Command::new(Vec::<String>::new()), Command::new([""])] {
+        assert!(matches!(empty.look_up().unwrap_err(), SpawnError::Invalid { .. }));
+        assert!(matches!(spawn(&empty), SpawnError::Invalid { .. }));
+    }
     let error = spawn(&Command::new(["/bin/sh", "secret\0"]));
     assert!(matches!(error, SpawnError::Invalid { .. }), "{error}");
     assert!(!error.to_string().contains("secret"));

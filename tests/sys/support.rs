@@ -7,6 +7,7 @@ use php_init::sys::reap::{Reaped, Reaper, WaitStatus};
 use php_init::sys::spawn::{Command, Output, Stdin};
 use php_init::sys::users::{Identity, Users};
 use php_init::sys::{Pid, init};
+use std::borrow::Borrow;
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -133,8 +134,8 @@ pub fn user(text: &str) -> Identity {
     Users::read().unwrap().find(text).unwrap()
 }
 
-pub fn code(reaped: Reaped) -> Option<u8> {
-    match reaped.status {
+pub fn code(reaped: impl Borrow<Reaped>) -> Option<u8> {
+    match reaped.borrow().status {
         WaitStatus::Code(code) => Some(code),
         WaitStatus::Signal(_) => None,
     }

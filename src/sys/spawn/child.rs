@@ -21,8 +21,10 @@
 #![expect(unsafe_code, reason = "fork(2), execve(2) and calls without a safe wrapper")]
 
 use super::Session;
-use super::fault::{Stage, code, record};
+use super::fault::{Stage, code};
+use super::inspect::{exists, inspect};
 use super::prepare::{Ids, Prepared};
+use super::report::{Found, Kind, Report};
 use crate::sys::Pid;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -56,15 +58,19 @@ pub(super) fn fork(prepared: &Prepared) -> nix::Result<Pid> {
 }
 
 fn run(prepared: &Prepared) -> ! {
-    let (stage, errno) = match set_up(prepared) {
-        Ok(()) => (Stage::Execute, execute(prepared)),
-        Err(fault) => fault,
+    let (stage, errno, found) = match set_up(prepared) {
+        Ok(()) => {
+            let (errno, found) = execute(prepared);
+            (Stage::Execute, errno, found)
+        }
+        Err((stage, errno)) => (stage, errno, Found::new(0, Kind::Missing)),
     };
-    let record = record(unistd::getpid().as_raw(), stage, errno as i32);
-    // SAFETY: writes a local array. The pipe does not block; if it is full, the exit code still names the kind of failure.
-    // _exit(2) runs no handler and flushes no buffer of init's.
+    let report = Report { pid: unistd::getpid().as_raw(), stage, errno: errno as i32, found };
+    let (record, length) = report.encode();
+    // SAFETY: writes a local array, of which `length` bytes are the record. The pipe does not block; if it is full, the exit
+    // code still names the kind of failure. _exit(2) runs no handler and flushes no buffer of init's.
     unsafe {
-        let _ = libc::write(prepared.fault, record.as_ptr().cast(), record.len());
+        let _ = libc::write(prepared.fault, record.as_ptr().cast(), length);
         libc::_exit(i32::from(code(stage, errno as i32)))
     }
 }
@@ -170,20 +176,25 @@ fn take_ids(ids: &Ids) -> Outcome {
     Ok(())
 }
 
-/// Tries the candidates as execvp(3) does. Returns the error that says most.
-fn execute(prepared: &Prepared) -> Errno {
-    let mut error = Errno::ENOENT;
-    for program in &prepared.programs {
+/// Tries the candidates as execvp(3) does. Returns the error that says most, and what is there.
+fn execute(prepared: &Prepared) -> (Errno, Found) {
+    let mut denied = None;
+    for (place, program) in prepared.programs.iter().enumerate() {
         // SAFETY: all three are what execve(2) wants: a string with its NUL, and two arrays that end with
         // null.
         unsafe { libc::execve(program.as_ptr(), prepared.argv.as_ptr(), prepared.envp.as_ptr()) };
         match Errno::last() {
             Errno::ENOENT | Errno::ENOTDIR => {}
-            Errno::EACCES => error = Errno::EACCES,
-            other => return other,
+            Errno::EACCES => denied = denied.or(Some((place, program))),
+            other => return (other, inspect(place, program)),
         }
     }
-    error
+    // A script whose interpreter is not there is ENOENT as well.
+    let there = || prepared.programs.iter().enumerate().find(|(_, program)| exists(program));
+    match denied.map(|file| (Errno::EACCES, file)).or_else(|| Some((Errno::ENOENT, there()?))) {
+        Some((errno, (place, program))) => (errno, inspect(place, program)),
+        None => (Errno::ENOENT, Found::new(0, Kind::Missing)),
+    }
 }
 
 fn at<T>(stage: Stage, result: nix::Result<T>) -> Outcome {

@@ -1,9 +1,10 @@
-//! PATH, searched in the parent, so that "not found" needs no fork.
+//! Where a program is looked for, and what is wrong with what is there.
 //!
-//! The parent decides only what is certain for everybody: a file that is not there, that is a directory, or
-//! that nobody may execute. Whether *this* user may execute it is the kernel's to say, so the child tries
-//! every candidate in turn, as execvp(3) does.
+//! A start only lists the candidates and touches no file: the child tries them in turn, with its user's rights, as execvp(3)
+//! does. [`Wanted::look_up`] looks at the files before anything starts and decides only what is certain for everybody: a file that
+//! is not there, that is no regular file, or that nobody may execute.
 
+use super::report::Kind;
 use super::{Command, SpawnError};
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,86 +15,162 @@ use std::path::{Path, PathBuf};
 /// Docker's own default, for an environment without PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-enum Verdict {
+/// A program as a command names it, and where it is looked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    name: OsString,
+    /// `None`: the name has a slash and is the path.
+    path: Option<OsString>,
+    /// Relative candidates begin here.
+    pub(super) dir: PathBuf,
+}
+
+/// What is at a candidate's path.
+pub(super) enum Verdict {
     /// Worth an exec.
     Perhaps,
     Missing,
-    Unusable(String),
+    /// A symbolic link to this, which is not there.
+    Link(String),
+    Directory,
+    Special,
+    /// Nobody may execute it.
+    NoPermission(u16),
 }
 
-/// The files to try, in order; at least one. Relative ones are relative to the command's directory.
-pub(super) fn candidates(command: &Command) -> Result<Vec<PathBuf>, SpawnError> {
-    let program = command.program();
-    let name = command.argv.first().map(OsString::as_os_str).unwrap_or_default();
-    if name.is_empty() {
-        return Err(SpawnError::Invalid { program, why: "the command is empty".into() });
+impl Verdict {
+    /// Of something that is there.
+    pub(super) fn of_mode(kind: Kind, mode: u16) -> Self {
+        match kind {
+            Kind::Directory => Self::Directory,
+            Kind::Special => Self::Special,
+            _ if mode & 0o111 == 0 => Self::NoPermission(mode),
+            _ => Self::Perhaps,
+        }
     }
-    if name.as_bytes().contains(&b'/') {
-        return direct(program, Path::new(name), &command.dir);
+
+    fn of_file(file: &Path) -> Self {
+        match std::fs::metadata(file) {
+            Ok(data) => {
+                let kind = match data.file_type() {
+                    kind if kind.is_dir() => Kind::Directory,
+                    kind if kind.is_file() => Kind::File,
+                    _ => Kind::Special,
+                };
+                // Twelve bits.
+                Self::of_mode(kind, (data.permissions().mode() & 0o7777) as u16)
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                match std::fs::read_link(file) {
+                    Ok(target) => Self::Link(target.display().to_string()),
+                    Err(_) => Self::Missing,
+                }
+            }
+            // Not searchable for init, perhaps for the child.
+            Err(_) => Self::Perhaps,
+        }
     }
-    let path = command.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value.as_os_str());
-    let path = path.filter(|path| !path.is_empty()).unwrap_or(OsStr::new(DEFAULT_PATH));
-    let mut found = Vec::new();
-    let mut unusable = None;
-    // An empty element means the current directory: execvp(3). "./x" says so to execve.
-    for element in path.as_bytes().split(|byte| *byte == b':') {
-        let element = if element.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(element) };
-        let file = Path::new(element).join(name);
-        match examine(&command.dir.join(&file)) {
-            Verdict::Perhaps => found.push(file),
-            Verdict::Missing => {}
-            Verdict::Unusable(why) => {
-                unusable.get_or_insert_with(|| format!("{} {why}", file.display()));
+}
+
+impl Wanted {
+    pub(super) fn of(command: &Command) -> Self {
+        let name = command.argv.first().cloned().unwrap_or_default();
+        let path = (!name.as_bytes().contains(&b'/')).then(|| {
+            let path = command.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value);
+            path.filter(|path| !path.is_empty()).cloned().unwrap_or_else(|| DEFAULT_PATH.into())
+        });
+        Self { name, path, dir: command.dir.clone() }
+    }
+
+    /// The files to try, in order; at least one. Relative ones are relative to the command's directory.
+    pub(super) fn candidates(&self) -> Vec<PathBuf> {
+        let Some(path) = &self.path else { return vec![PathBuf::from(&self.name)] };
+        // An empty element means the current directory: execvp(3). "./x" says so to execve.
+        let directory = |element: &[u8]| match element {
+            b"" => PathBuf::from("."),
+            element => PathBuf::from(OsStr::from_bytes(element)),
+        };
+        path.as_bytes()
+            .split(|byte| *byte == b':')
+            .map(|element| directory(element).join(&self.name))
+            .collect()
+    }
+
+    /// One of the candidates, by its place.
+    pub(super) fn candidate(&self, place: u16) -> PathBuf {
+        self.candidates().into_iter().nth(usize::from(place)).unwrap_or_else(|| PathBuf::from(&self.name))
+    }
+
+    pub(super) fn absolute(&self, file: &Path) -> PathBuf {
+        self.dir.join(file.strip_prefix(".").unwrap_or(file))
+    }
+
+    pub(super) fn program(&self) -> String {
+        self.name.to_string_lossy().into_owned()
+    }
+
+    pub(super) fn check_name(&self) -> Result<(), SpawnError> {
+        if self.name.is_empty() {
+            return Err(SpawnError::Invalid { program: String::new(), why: "the command is empty".into() });
+        }
+        Ok(())
+    }
+
+    /// Looks at the candidates, with init's own rights.
+    pub(super) fn look_up(&self) -> Result<(), SpawnError> {
+        self.check_name()?;
+        if self.path.is_none() && Path::new(&self.name).is_relative() && !self.dir.is_dir() {
+            // The directory is the fault; the child says so.
+            return Ok(());
+        }
+        let mut refused = None;
+        for file in self.candidates() {
+            let verdict = Verdict::of_file(&self.dir.join(&file));
+            let is_missing = matches!(verdict, Verdict::Missing);
+            let Some(error) = self.refuse(&file, verdict) else { return Ok(()) };
+            // What is there and unusable says more than what is not there.
+            if refused.as_ref().is_none_or(|(missing, _)| *missing && !is_missing) {
+                refused = Some((is_missing, error));
             }
         }
+        refused.map_or(Ok(()), |(_, error)| Err(error))
     }
-    match (found.is_empty(), unusable) {
-        (false, _) => Ok(found),
-        (true, Some(why)) => Err(SpawnError::NotExecutable { program, why }),
-        (true, None) => Err(SpawnError::NotFound {
-            program,
-            why: format!(
-                "it is in none of the directories of PATH ({}): install it in the image, or write its full path",
-                path.to_string_lossy()
-            ),
-        }),
-    }
-}
 
-fn direct(program: String, name: &Path, dir: &Path) -> Result<Vec<PathBuf>, SpawnError> {
-    let file = dir.join(name);
-    if name.is_relative() && !dir.is_dir() {
-        // The directory is the fault; the child says so.
-        return Ok(vec![name.to_owned()]);
-    }
-    match examine(&file) {
-        Verdict::Perhaps => Ok(vec![name.to_owned()]),
-        Verdict::Unusable(why) => Err(SpawnError::NotExecutable { program, why: format!("it {why}") }),
-        Verdict::Missing => {
-            let why = match std::fs::read_link(&file) {
-                Ok(target) => format!("it is a symbolic link to {}, which is not there", target.display()),
-                Err(_) if name.is_relative() => format!("there is no such file in {}", dir.display()),
-                Err(_) => "there is no such file".into(),
-            };
-            Err(SpawnError::NotFound { program, why })
-        }
-    }
-}
-
-fn examine(file: &Path) -> Verdict {
-    match std::fs::metadata(file) {
-        Ok(metadata) if metadata.is_dir() => Verdict::Unusable("is a directory".into()),
-        Ok(metadata) if metadata.permissions().mode() & 0o111 == 0 => {
-            let mode = metadata.permissions().mode() & 0o7777;
-            Verdict::Unusable(format!(
-                "has no execute permission (mode {mode:04o}): chmod +x it in the image"
-            ))
-        }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Verdict::Missing
-        }
-        // Not searchable for init, perhaps for the child.
-        Ok(_) | Err(_) => Verdict::Perhaps,
+    /// Why `file`, one of the candidates, cannot be the program.
+    pub(super) fn refuse(&self, file: &Path, verdict: Verdict) -> Option<SpawnError> {
+        let program = self.program();
+        let subject = if self.path.is_some() { file.display().to_string() } else { "it".to_owned() };
+        Some(match verdict {
+            Verdict::Perhaps => return None,
+            Verdict::Missing => {
+                let why = match &self.path {
+                    Some(path) => format!(
+                        "it is in none of the directories of PATH ({}): install it in the image, or write its full path",
+                        path.to_string_lossy()
+                    ),
+                    None if file.is_relative() => format!("there is no such file in {}", self.dir.display()),
+                    None => "there is no such file".into(),
+                };
+                SpawnError::NotFound { program, why }
+            }
+            Verdict::Link(target) => {
+                let why = format!("{subject} is a symbolic link to {target}, which is not there");
+                SpawnError::NotFound { program, why }
+            }
+            Verdict::Directory => {
+                SpawnError::NotExecutable { program, why: format!("{subject} is a directory") }
+            }
+            Verdict::Special => {
+                let why = format!("{subject} is no regular file but a FIFO, a socket or a device");
+                SpawnError::NotExecutable { program, why }
+            }
+            Verdict::NoPermission(mode) => {
+                let why = format!(
+                    "{subject} has no execute permission (mode {mode:04o}): chmod +x it in the image"
+                );
+                SpawnError::NotExecutable { program, why }
+            }
+        })
     }
 }
 
@@ -108,30 +185,37 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    fn search(program: &str, path: &str, dir: &Path) -> Result<Vec<PathBuf>, (u8, String)> {
+    fn wanted(program: &str, path: &str, dir: &Path) -> Wanted {
         let mut command = Command::new([program]);
         command.env = vec![("PATH".into(), path.into())];
         command.dir = dir.to_owned();
-        candidates(&command).map_err(|error| (error.code(), error.to_string()))
+        Wanted::of(&command)
+    }
+
+    fn search(program: &str, path: &str, dir: &Path) -> Result<(), (u8, String)> {
+        wanted(program, path, dir).look_up().map_err(|error| (error.code(), error.to_string()))
     }
 
     #[test]
     fn path_is_the_childs_and_its_relative_parts_start_at_its_directory() {
+        let candidates = |program, path| wanted(program, path, Path::new("/dir")).candidates();
+        assert_eq!(candidates("tool", "/a:b:"), ["/a/tool", "b/tool", "./tool"].map(PathBuf::from));
+        assert_eq!(candidates("./a/tool", "/a"), [PathBuf::from("./a/tool")]);
+        assert!(candidates("sh", "").contains(&PathBuf::from("/bin/sh")));
         let root = tempfile::tempdir().unwrap();
         let dir = root.path();
-        file(&dir.join("a/tool"), 0o755);
-        file(&dir.join("b/tool"), 0o700);
+        file(&dir.join("a/tool"), 0o700);
         file(&dir.join("c/tool"), 0o644);
-        let absolute = format!("{0}/nothing:{0}/c:{0}/a:{0}/b", dir.display());
-        assert_eq!(
-            search("tool", &absolute, Path::new("/")).unwrap(),
-            [dir.join("a/tool"), dir.join("b/tool")]
-        );
-        assert_eq!(search("tool", "a:b", dir).unwrap(), [Path::new("a/tool"), Path::new("b/tool")]);
-        assert_eq!(search("tool", ":x", &dir.join("a")).unwrap(), [Path::new("./tool")]);
-        assert_eq!(search("./a/tool", "", dir).unwrap(), [Path::new("./a/tool")]);
-        let shell = search("sh", "", Path::new("/")).unwrap();
-        assert!(shell.contains(&PathBuf::from("/bin/sh")), "{shell:?}");
+        let absolute = format!("{0}/nothing:{0}/c:{0}/a", dir.display());
+        for (program, path, dir) in [
+            ("tool", &*absolute, Path::new("/")),
+            ("tool", "a:b", dir),
+            ("tool", ":x", &dir.join("a")),
+            ("./a/tool", "", dir),
+            ("sh", "", Path::new("/")),
+        ] {
+            assert_eq!(search(program, path, dir), Ok(()), "{program} {path}");
+        }
     }
 
     #[test]
@@ -141,6 +225,7 @@ mod tests {
         file(&dir.join("plain"), 0o644);
         fs::create_dir(dir.join("directory")).unwrap();
         std::os::unix::fs::symlink("/gone", dir.join("link")).unwrap();
+        nix::unistd::mkfifo(&dir.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         let path = dir.display().to_string();
         for (program, code, words) in [
             ("no-such-tool", 127, "none of the directories of PATH"),
@@ -152,7 +237,7 @@ mod tests {
             ("./plain", 126, "has no execute permission"),
             ("directory", 126, "is a directory"),
             ("./directory", 126, "is a directory"),
-            ("", 126, "the command is empty"),
+            ("./fifo", 126, "is no regular file"),
         ] {
             let (found, text) = search(program, &path, dir).unwrap_err();
             assert_eq!(found, code, "{program:?}: {text}");

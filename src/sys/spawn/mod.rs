@@ -10,15 +10,19 @@
 //! | file | what it is |
 //! |---|---|
 //! | `mod.rs` | [`Command`] |
-//! | `lookup.rs` | PATH, searched before the fork |
+//! | `lookup.rs` | the candidates of PATH, and what is wrong with them |
 //! | `prepare.rs` | the child's whole work as plain pointers and numbers |
 //! | `child.rs` | the fork, and what runs between fork and exec |
-//! | `fault.rs` | a child's failure, through a pipe and in words |
+//! | `inspect.rs` | what the child finds out about a file that it cannot execute |
+//! | `report.rs` | a child's failure, through a pipe |
+//! | `fault.rs` | a child's failure, in words |
 
 mod child;
 mod fault;
+mod inspect;
 mod lookup;
 mod prepare;
+mod report;
 
 pub use fault::{Context, ExecFault, Stage};
 
@@ -27,7 +31,8 @@ use super::users::Identity;
 use super::{Pid, words};
 use crate::config::plan::Signal;
 use crate::exit;
-use fault::FaultPipe;
+use lookup::Wanted;
+use report::FaultPipe;
 use std::ffi::{CString, OsString};
 use std::fmt;
 use std::io;
@@ -123,23 +128,17 @@ impl Command {
         Self { argv: argv.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// Looks the program up in PATH without starting it.
+    /// Looks for the program without starting it. Reads from file systems, which may hang.
     ///
     /// # Errors
-    /// As [`Command::spawn`] would fail before the fork.
+    /// There is no program, nor will the child find one.
     pub fn look_up(&self) -> Result<(), SpawnError> {
-        lookup::candidates(self).map(drop)
+        Wanted::of(self).look_up()
     }
 
     /// What [`ExecFault::describe`] needs to know, to be kept when the command itself is gone.
     pub fn context(&self) -> Context {
-        Context {
-            program: self.argv.first().cloned().unwrap_or_default(),
-            candidates: lookup::candidates(self).unwrap_or_default(),
-            dir: self.dir.clone(),
-            identity: self.identity.clone(),
-            open_files: self.open_files,
-        }
+        Context { wanted: Wanted::of(self), identity: self.identity.clone(), open_files: self.open_files }
     }
 
     /// Returns when the child exists, which may not have executed its program by then.
@@ -149,6 +148,7 @@ impl Command {
     /// # Errors
     /// [`SpawnError`]; there is no child then.
     pub fn spawn(&self, launcher: &Launcher) -> Result<Pid, SpawnError> {
+        launcher.faults.receive();
         let prepared = prepare::Prepared::new(self, launcher)?;
         let mask = child::set_mask(u64::MAX);
         let forked = child::fork(&prepared);

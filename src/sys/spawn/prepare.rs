@@ -1,8 +1,9 @@
 //! The child's whole work as numbers and pointers, made before the fork, because nothing may be allocated
 //! after it.
 
-use super::fault::FaultPipe;
-use super::{Command, Launcher, Output, Session, SpawnError, Stdin, lookup};
+use super::lookup::Wanted;
+use super::report::FaultPipe;
+use super::{Command, Launcher, Output, Session, SpawnError, Stdin};
 use crate::sys::{fd, tty};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
@@ -65,8 +66,10 @@ pub(super) struct Prepared {
 
 impl Prepared {
     pub(super) fn new(command: &Command, launcher: &Launcher) -> Result<Self, SpawnError> {
-        let programs = lookup::candidates(command)?;
-        let programs: Result<_, _> = programs.iter().map(|file| text(command, file.as_os_str())).collect();
+        let wanted = Wanted::of(command);
+        wanted.check_name()?;
+        let candidates = wanted.candidates();
+        let programs: Result<_, _> = candidates.iter().map(|file| text(command, file.as_os_str())).collect();
         let argv: Result<_, _> = command.argv.iter().map(|argument| text(command, argument)).collect();
         let descriptors = Descriptors::new(command, &launcher.faults)?;
         Ok(Self {
