@@ -215,3 +215,85 @@ fn a_command_hides_its_environment_while_it_waits() {
         command.wait().unwrap();
     }
 }
+
+/// Records its environment by the kind of child that it is, and goes on as the rest of its arguments.
+const RECORD: &str = "#!/bin/sh\nkind=$1; shift; env > @DIR/env/$kind.$$; exec \"$@\"\n";
+
+#[test]
+fn no_kind_of_child_gets_a_secret_of_init() {
+    if !need(NEEDS) {
+        return;
+    }
+    let container = Container::new(
+        r#"
+        [[file]]
+        source = "@DIR/source.env"
+        path = "@DIR/state/.env"
+        decrypt = { format = "laravel-if-encrypted", key-env = "OWN_KEY" }
+        [[boot]]
+        name = "step"
+        command = ["@DIR/record", "boot", "true"]
+        [service.web]
+        command = ["@DIR/record", "service", "sleep", "1000"]
+        ready = { command = ["@DIR/record", "ready", "true"] }
+        live = { command = ["@DIR/record", "live", "true"], interval = "100ms" }
+        [cron.tick]
+        schedule = "0 0 1 1 *"
+        command = ["@DIR/record", "cron", "true"]
+        [migrate]
+        command = ["@DIR/record", "migrate", "true"]
+        "#,
+    )
+    .script("source.env", "A=1\n")
+    .script("record", RECORD)
+    .env("PLAIN", "given to everyone")
+    .env("OWN_KEY", "CANARY-own");
+    let names = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+        "LARAVEL_ENV_ENCRYPTION_KEY",
+    ];
+    let container = names.into_iter().fold(container, |container, name| container.env(name, "CANARY-known"));
+    fs::create_dir(container.file("env")).unwrap();
+    let records = |container: &Container, kind: &str| -> Vec<String> {
+        let entries = fs::read_dir(container.file("env")).unwrap().map(|entry| entry.unwrap().path());
+        let of_kind = |path: &std::path::PathBuf| path.file_stem().is_some_and(|stem| stem == kind);
+        entries.filter(of_kind).map(|path| fs::read_to_string(path).unwrap()).collect()
+    };
+    let mut container = container.start();
+    container.says("web: ready after", 1);
+    let run = Command::new(container.program())
+        .args(["run", "tick", "--socket"])
+        .arg(container.file("state/init.sock"))
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{run:?}");
+    for kind in ["live", "cron"] {
+        eventually(kind, PATIENCE, || (!records(&container, kind).is_empty()).then_some(()));
+    }
+    container.signal("HUP");
+    container.says("reloaded in", 1);
+    assert_eq!(container.stop(PATIENCE).0, 0);
+    for arguments in [
+        &["--migrate"][..],
+        &["--", "@DIR/record", "one-off", "true"],
+        &["--no-boot", "--", "@DIR/record", "bare", "true"],
+    ] {
+        let dir = container.dir();
+        let arguments: Vec<String> = arguments.iter().map(|word| word.replace("@DIR", &dir)).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        container = container.arguments(&arguments).start();
+        assert_eq!(container.wait(PATIENCE), 0, "{}", container.log());
+    }
+    assert!(records(&container, "boot").len() >= 2, "at boot and at the reload");
+    for kind in ["boot", "service", "ready", "live", "cron", "migrate", "one-off", "bare"] {
+        let found = records(&container, kind);
+        assert!(!found.is_empty(), "{kind}");
+        for environment in found {
+            assert!(environment.contains("PLAIN=given to everyone"), "{kind}: {environment}");
+            assert!(!environment.contains("CANARY"), "{kind}: {environment}");
+        }
+    }
+}
