@@ -266,3 +266,27 @@ fn relative_uri_and_no_host_role_on_ecs() {
     assert_eq!(run.report.origin.region.as_deref(), Some("eu-south-2"));
     assert_eq!(run.report.origin.endpoint.as_deref(), Some("s3.eu-south-2.amazonaws.com"));
 }
+
+#[test]
+fn a_redirect_of_the_endpoint_is_not_followed() {
+    let elsewhere = endpoint(|_, _| None);
+    for location in [format!("{}/creds", elsewhere.url()), "file:///etc/passwd".to_owned()] {
+        let server = endpoint(move |_, _| {
+            let headers = format!("location: {location}\r\n");
+            Some(Reply::Answer { status: 302, headers, body: String::new() })
+        });
+        let (bed, front) = bed(&server);
+        bed.env("AWS_CONTAINER_AUTHORIZATION_TOKEN", AUTH).fails(66).says(&["answers 302"]);
+        assert!(front.seen().is_empty());
+    }
+    assert!(elsewhere.seen().is_empty(), "it would have got the token");
+}
+
+#[test]
+fn an_answer_that_is_too_large_or_never_ends_is_given_up() {
+    let server = endpoint(|_, _| Some(answer(200, "x".repeat(10 << 20))));
+    bed(&server).0.fails(78).says(&["is larger than 65536 bytes"]);
+    let server = endpoint(|_, _| Some(Reply::Drip));
+    let run = bed(&server).0.job(|job| job.timeout_ms = 1000).fails(69);
+    run.says(&["gave up after 1 attempt in 1."]);
+}

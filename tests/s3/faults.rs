@@ -135,3 +135,26 @@ fn an_answer_that_is_not_s3s() {
     let front = Server::local(|_, _| crate::server::answer(404, "<html>nginx</html>"));
     Bed::new().through(front.address).fails(66).says(&["not S3's"]);
 }
+
+#[test]
+fn a_body_that_drips_ends_at_the_deadline() {
+    let bed = Bed::new();
+    let front = front(&bed, usize::MAX, || Reply::Drip);
+    // A byte comes before any stall is noticed.
+    let run = bed.through(front.address).job(|job| job.timeout_ms = 1000).fails(69);
+    run.says(&["no complete answer", "gave up after 1 attempt in 1."]);
+}
+
+#[test]
+fn a_redirect_to_a_file_or_another_host_is_not_followed() {
+    let elsewhere = Server::local(|_, _| crate::server::answer(200, dotenv()));
+    for location in [format!("{}/config/app/.env", elsewhere.url()), "file:///etc/passwd".to_owned()] {
+        let bed = Bed::new();
+        let front = front(&bed, usize::MAX, move || {
+            let headers = format!("location: {location}\r\n");
+            Reply::Answer { status: 307, headers, body: String::new() }
+        });
+        assert_ne!(bed.through(front.address).job(|job| job.timeout_ms = 1000).run().code, 0);
+    }
+    assert!(elsewhere.seen().is_empty());
+}

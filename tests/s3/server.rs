@@ -64,6 +64,8 @@ pub enum Reply {
     },
     /// Nothing is ever sent.
     Hang,
+    /// A long body, byte by byte, that never ends before its reader has gone.
+    Drip,
     /// The connection ends without a byte.
     Close,
     /// To this server, and its answer back through `Mangle`.
@@ -182,6 +184,13 @@ fn reply(stream: &mut TcpStream, request: &Request, reply: Reply) -> std::io::Re
         Reply::Hang => {
             hold(stream);
             Ok(())
+        }
+        Reply::Drip => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")?;
+            loop {
+                stream.write_all(b"x")?;
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
         }
         Reply::Close => Ok(()),
         Reply::Forward(to, mangle) => forward(stream, request, to, &mangle),
