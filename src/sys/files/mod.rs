@@ -15,6 +15,7 @@
 //! | `user.rs` | the file-system identity of the calling thread |
 //! | `probe.rs` | is this path writable, found out by writing |
 //! | `directory.rs` | missing directories, with their owner |
+//! | `own.rs` | directories that root alone may change |
 //! | `walk.rs` | directories by descriptors, through no link of another user |
 
 mod at;
@@ -22,6 +23,7 @@ mod directory;
 mod kernel;
 mod look;
 mod open;
+mod own;
 mod probe;
 mod remove;
 mod user;
@@ -32,6 +34,7 @@ pub use directory::{Made, make_directory, take_ownership};
 pub use kernel::{list_kernel, open_kernel, read_kernel, write_kernel};
 pub use look::{exists, is_directory, is_file, link_metadata, metadata};
 pub use open::{Owner, open, open_reference, read, read_bounded, read_text};
+pub use own::{Owned, clear, is_roots_alone, own_directory};
 pub use probe::{ProbeError, probe_writable};
 pub use remove::{empty, remove_tree};
 pub use user::as_user;

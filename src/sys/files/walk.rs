@@ -19,6 +19,9 @@ use std::path::{Component, Path, PathBuf};
 
 /// The kernel's own limit: path_resolution(7).
 const MAX_LINKS: usize = 40;
+/// The bits that let others than the owner write. An ACL shows in that of the group: acl(5).
+pub(super) const WRITABLE: u32 = 0o022;
+const STICKY: u32 = 0o1000;
 const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// Why a directory cannot be reached, made or given away.
@@ -26,6 +29,10 @@ const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag
 pub enum DirectoryError {
     /// A link on the way that another user could change.
     ForeignLink { path: PathBuf, uid: u32 },
+    /// A directory on the way in which another user could rename what is in it.
+    Replaceable { path: PathBuf, uid: u32, mode: u32 },
+    /// A directory or file that should be root's alone and is not; and why it cannot become that.
+    Foreign { path: PathBuf, uid: u32, gid: u32, mode: u32, source: Option<io::Error> },
     /// Something on the way is a file.
     NotADirectory { path: PathBuf },
     /// Links point in a circle.
@@ -40,7 +47,7 @@ impl DirectoryError {
     /// The error of the system call, if it was one.
     pub fn io(&self) -> Option<&io::Error> {
         match self {
-            Self::System { source, .. } => Some(source),
+            Self::System { source, .. } | Self::Foreign { source: Some(source), .. } => Some(source),
             _ => None,
         }
     }
@@ -55,6 +62,18 @@ impl fmt::Display for DirectoryError {
                  anywhere (write the real path, or make the link as root)",
                 path.display()
             ),
+            Self::Replaceable { path, uid, mode } => write!(
+                f,
+                "cannot trust what lies in {0}: it belongs to uid {uid} with mode {mode:04o}, and who may write it may replace \
+                 what is in it (chown root {0} && chmod go-w {0}, or choose a path elsewhere)",
+                path.display()
+            ),
+            Self::Foreign { path, uid, gid, mode, source } => {
+                write!(f, "cannot trust {}: it belongs to {uid}:{gid} with mode {mode:04o}", path.display())?;
+                source
+                    .as_ref()
+                    .map_or(Ok(()), |why| write!(f, ", and root may not take it over: {}", words(why)))
+            }
             Self::NotADirectory { path } => {
                 write!(f, "cannot enter {}: it is not a directory", path.display())
             }
@@ -121,13 +140,24 @@ pub(super) fn open_directory(path: &Path, missing: Option<Make<'_>>) -> Result<O
 }
 
 /// Finds what `path` leads to, and opens it if it is a directory. `missing`: see [`open_directory`].
-pub(super) fn resolve(path: &Path, mut missing: Option<Make<'_>>) -> Result<Found, DirectoryError> {
+pub(super) fn resolve(path: &Path, missing: Option<Make<'_>>) -> Result<Found, DirectoryError> {
+    walk(path, false, missing)
+}
+
+/// As [`resolve`], for root: in every directory on the way root alone may rename what is in it. So the path leads to the same
+/// place tomorrow, unless root changes that.
+pub(super) fn resolve_guarded(path: &Path, missing: Option<Make<'_>>) -> Result<Found, DirectoryError> {
+    walk(path, true, missing)
+}
+
+fn walk(path: &Path, guarded: bool, mut missing: Option<Make<'_>>) -> Result<Found, DirectoryError> {
     if !path.is_absolute() {
         return Err(DirectoryError::Relative { path: path.to_owned() });
     }
-    let mut at = Walk { fd: root()?, path: PathBuf::from("/"), followed: 0 };
+    let mut at = Walk { fd: root()?, path: PathBuf::from("/"), followed: 0, guarded };
     let mut names: VecDeque<OsString> = names(path);
     while let Some(name) = names.pop_front() {
+        at.guard()?;
         let here = at.path.join(&name);
         match openat(
             &at.fd,
@@ -174,9 +204,24 @@ struct Walk {
     fd: OwnedFd,
     path: PathBuf,
     followed: usize,
+    guarded: bool,
 }
 
 impl Walk {
+    /// Refuses to go on from a directory in which another user could rename what is in it, where that matters. A sticky
+    /// one such as /tmp is none of these: what belongs to root in it, root alone may rename there (unlink(2)).
+    fn guard(&self) -> Result<(), DirectoryError> {
+        if !self.guarded {
+            return Ok(());
+        }
+        let stat = fstat(&self.fd).map_err(system("cannot examine", &self.path))?;
+        let (uid, mode) = (stat.st_uid, stat.st_mode & 0o7777);
+        if uid == 0 && (mode & WRITABLE == 0 || mode & STICKY != 0) {
+            return Ok(());
+        }
+        Err(DirectoryError::Replaceable { path: self.path.clone(), uid, mode })
+    }
+
     /// Enters a directory, reads a link.
     fn step(&mut self, fd: OwnedFd, here: &Path) -> Result<Step, DirectoryError> {
         let stat = fstat(&fd).map_err(system("cannot examine", here))?;
