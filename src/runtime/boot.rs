@@ -47,7 +47,6 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
             withheld.join(", ")
         );
     }
-    super::reload::sweep(&shell.plan);
     let board = Rc::clone(&shell.board);
     let span = board.begin(SpanKind::Init, "preflight");
     let checked = preflight::preflight(shell, mode);
@@ -57,6 +56,8 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
         tracing::info!("--no-boot: nothing is fetched and no boot step runs");
         return Ok(());
     }
+    // Once the state directory is init's own.
+    super::reload::sweep(&shell.plan);
     let plan = shell.plan.clone();
     tell_of_no_dotenv(shell);
     for file in &plan.files {

@@ -6,7 +6,7 @@
 
 use super::board::Board;
 use super::shell::Shell;
-use super::{Mode, preflight};
+use super::{Mode, state_dir};
 use crate::config::suggest::nearest;
 use crate::control::protocol::{Phase, Reply, Request, Status};
 use crate::control::request::Refusal;
@@ -180,10 +180,18 @@ fn receive(shell: &mut Shell) {
 fn prepare(shell: &mut Shell, mode: &Mode, path: &Path) -> Result<(), String> {
     let directory = path.parent().unwrap_or(path);
     // Whoever wants no boot wants nothing to be changed.
-    if mode.boots() && !directory.is_dir() {
-        // A user that is not known is told of by the preflight.
-        let app = shell.identity(None).ok().flatten();
-        preflight::make_own(shell, directory, app.as_ref())?;
+    if !mode.boots() {
+        return Ok(());
+    }
+    // A user that is not known is told of by the preflight.
+    let app = shell.identity(None).ok().flatten();
+    if directory == shell.plan.state_dir && directory.is_dir() {
+        // Taken over before the socket is in it. Where that is refused, the preflight tells, if anything needs it; the
+        // socket does without, since its clients look who serves it.
+        let refused = state_dir::prepare(shell, app.as_ref());
+        refused.unwrap_or_else(|why| tracing::debug!("{why}"));
+    } else if !directory.is_dir() {
+        state_dir::make_own(shell, directory, app.as_ref())?;
     }
     Ok(())
 }

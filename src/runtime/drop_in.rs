@@ -2,17 +2,24 @@
 
 use super::fpm::{self, StatusPage};
 use super::shell::Shell;
+use super::state_dir;
 use crate::config::plan::{Plan, ProbePlan, ServicePlan};
 use crate::fetch::place::{Target, place};
 use crate::probe::warm_up::SCRIPT;
 use crate::supervisor::words::Words;
 use crate::sys::files;
+use crate::sys::users::Identity;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
-/// Readable by FPM's master only: it runs as root or as init's own user.
+/// Readable by FPM's master only, whatever user that runs as.
 const MODE: u32 = 0o640;
+
+/// The name of a service's drop-in in the state directory.
+pub fn name(service: &str) -> String {
+    format!("{service}.fpm.conf")
+}
 
 /// The drop-in of one service, not written yet.
 pub struct DropIn {
@@ -50,16 +57,22 @@ impl DropIn {
 /// Writes the drop-ins and points their services at them. What cannot be written is told and left out: the image's own
 /// configuration still works.
 pub fn prepare(shell: &mut Shell, plan: &mut Plan) {
-    warm_ups(plan, |target| place(SCRIPT.as_bytes(), target).map(drop).map_err(|error| error.to_string()));
+    let trusted = state_dir::trusted(shell);
+    let put = |text: &str, target: &Target| {
+        trusted
+            .clone()
+            .and_then(|()| place(text.as_bytes(), target).map(drop).map_err(|error| error.to_string()))
+    };
+    warm_ups(plan, |target| put(SCRIPT, target));
     let mut pages = Vec::new();
     for drop_in in render(shell, plan, &|_, _| None) {
-        let placed = place(drop_in.text.as_bytes(), &drop_in.target);
+        let placed = put(&drop_in.text, &drop_in.target);
         pages.extend_from_slice(drop_in.pages(placed.is_ok()));
         match placed {
-            Ok(_) => drop_in.apply(plan),
+            Ok(()) => drop_in.apply(plan),
             Err(error) => {
-                // The preflight has told already why the state directory cannot be written.
-                let told = files::probe_writable(&plan.state_dir, None).is_err();
+                // The preflight has told already why the state directory cannot be used.
+                let told = trusted.is_err() || files::probe_writable(&plan.state_dir, None).is_err();
                 let why = if told { String::new() } else { format!("{error}: ") };
                 tracing::warn!(
                     service = drop_in.name,
@@ -97,7 +110,7 @@ pub fn render(
     let mut all = Vec::new();
     let mut services = std::mem::take(&mut plan.services);
     for (index, service) in services.iter_mut().enumerate() {
-        let Some(settings) = service.fpm.clone() else { continue };
+        let Some(mut settings) = service.fpm.clone() else { continue };
         let name = service.name.as_str();
         let named = fpm::config_of(&service.command).or_else(|| settings.config.clone());
         let Some(main) = named.or_else(fpm::find_config) else {
@@ -111,13 +124,16 @@ pub fn render(
         warn_about_timeout(name, &scan, plan.stop_timeout);
         follow_listen(service, &scan);
         let identity = shell.identity(service.user.as_deref()).ok().flatten();
+        // A master that is not root may not make sockets in root's directory: its pools are asked where they listen.
+        settings.status_socket &= identity.as_ref().is_none_or(Identity::is_root);
+        // As root, its master reads it by its group, and may not change it.
+        let (uid, gid) = identity.as_ref().map_or((None, None), |identity| (Some(0), Some(identity.gid)));
         let env = shell.environment.of(identity.as_ref(), &service.env);
         let keys = plan.env.keys().chain(service.env.keys()).map(String::as_str);
         let has = |name: &str| env.contains_key(OsStr::new(name));
         let value = |name: &str| literal(service, name);
         let text = fpm::render((&service.name, &plan.state_dir), &settings, &main, &scan, keys, has, value);
-        let (uid, gid) = identity.map_or((None, None), |identity| (Some(identity.uid), Some(identity.gid)));
-        let path = plan.state_dir.join(format!("{}.fpm.conf", service.name));
+        let path = plan.state_dir.join(self::name(&service.name));
         let pages = |dir| fpm::status_pages(&service.name, &settings, &scan, dir);
         all.push(DropIn {
             index,

@@ -21,6 +21,7 @@ use crate::logs::format::{Label, Stream};
 use crate::supervisor::Mono;
 use crate::supervisor::words::Words;
 use crate::sys::spawn::{Command, Output, Stdin};
+use crate::sys::users::Identity;
 use crate::sys::{Pid, fd, words};
 use std::io::{self, Read as _};
 use std::net::Shutdown;
@@ -68,7 +69,7 @@ impl Fetching {
         let owner = shell
             .identity(file.owner.as_deref())
             .map_err(|error| Failure::new(exit::CONFIG, format!("cannot fetch {path}: {error}")))?;
-        let (uid, gid) = owner.map_or((None, None), |owner| (Some(owner.uid), Some(owner.gid)));
+        let (uid, gid) = owner_of(file, owner.as_ref());
         let mut job = Job::new(file, uid, gid, file.timeout);
         job.known = known;
         job.staged_source = file.source_file().map(|source| now(&source));
@@ -107,6 +108,14 @@ impl Fetching {
         );
         Failure::new(exit::UNAVAILABLE, text)
     }
+}
+
+/// Whom a file belongs to: whom the plan says; else it is for the application, whose group reads it while root alone may
+/// change it. With a mode that lets no group read, the application could only read what is its own.
+fn owner_of(file: &FilePlan, owner: Option<&Identity>) -> (Option<u32>, Option<u32>) {
+    let Some(owner) = owner else { return (None, None) };
+    let roots = file.owner.is_none() && file.mode & 0o040 != 0;
+    (Some(if roots { 0 } else { owner.uid }), Some(owner.gid))
 }
 
 fn start(shell: &mut Shell, job: &Job) -> Result<(Pid, UnixStream), String> {

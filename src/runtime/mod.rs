@@ -35,6 +35,7 @@ pub mod reload;
 mod reloading;
 pub mod shell;
 pub mod signals;
+pub mod state_dir;
 pub mod status;
 pub mod step;
 pub mod stepping;

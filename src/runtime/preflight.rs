@@ -4,6 +4,7 @@ use super::Mode;
 use super::boot::End;
 use super::needs::{self, Problem};
 use super::shell::Shell;
+use super::state_dir::{self, Needed};
 use crate::config::plan::Plan;
 use crate::exit;
 use crate::sys::files::{self, Made};
@@ -11,10 +12,8 @@ use crate::sys::users::Identity;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Mode of directories that init makes for the application, and of its own state directory: the application's group
-/// may enter it to read `.env`, others may not.
+/// Mode of directories that init makes for the application.
 const DIRECTORY_MODE: u32 = 0o755;
-const STATE_MODE: u32 = 0o750;
 
 /// Checks and prepares; every problem is logged. Without a boot none of them ends anything: whoever asks for that wants to
 /// look at a container that has some.
@@ -44,7 +43,8 @@ pub fn preflight(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
         file_directories(shell, app.as_ref(), &mut problems);
         unreachable(shell, app.as_ref());
     }
-    for path in plan.writable.iter().chain(&plan.directories) {
+    // A state directory that the plan gives away was refused, and stays as it is.
+    for path in plan.writable.iter().chain(&plan.directories).filter(|path| **path != plan.state_dir) {
         hand_over(path, app.as_ref());
     }
     writable(&plan, app.as_ref(), &mut problems);
@@ -72,33 +72,31 @@ fn report(problems: &[Problem], mode: &Mode) -> Result<(), End> {
     }
 }
 
-/// Makes the state directory, where something is to be placed in it: a file, or PHP-FPM's drop-in.
+/// Makes or takes over the state directory, where something is to be placed in it.
 fn state_directory(shell: &Shell, mode: &Mode, app: Option<&Identity>, problems: &mut Vec<Problem>) {
-    let plan = &shell.plan;
-    let file = mode.boots() && plan.files.iter().any(|file| file.path.starts_with(&plan.state_dir));
-    let drop_in = *mode == Mode::Supervise && plan.services.iter().any(|service| service.fpm.is_some());
-    if !file && !drop_in {
+    let needed = state_dir::needed(&shell.plan, mode);
+    if needed == Needed::No {
         return;
     }
-    let Err(error) = make_own(shell, &plan.state_dir, app) else { return };
-    if file {
+    let Err(error) = state_dir::prepare(shell, app) else { return };
+    if needed == Needed::Required {
         problems.push(Problem { code: exit::CANT_CREATE, text: error });
     } else {
         tracing::warn!("{error}; going on without what init keeps in its state-dir (PHP-FPM's drop-in)");
     }
 }
 
-/// Where files are placed outside the state directory, or in directories below it. The state directory itself has had
-/// its turn.
+/// Where files are placed outside the state directory. Without root also the directories below it.
 fn file_directories(shell: &Shell, app: Option<&Identity>, problems: &mut Vec<Problem>) {
     let state = &shell.plan.state_dir;
     let directories = shell.plan.files.iter().filter_map(|file| file.path.parent());
     let directories: BTreeSet<&Path> = directories.filter(|dir| dir != state).collect();
     for dir in directories {
-        let usable = if dir.starts_with(state) {
-            make_own(shell, dir, app)
-        } else {
-            files::probe_writable(dir, None).map_err(|error| error.to_string())
+        let usable = match dir.starts_with(state) {
+            // They had their turn with it.
+            true if shell.own_uid == 0 => Ok(()),
+            true => state_dir::make_own(shell, dir, app),
+            false => files::probe_writable(dir, None).map_err(|error| error.to_string()),
         };
         if let Err(text) = usable {
             problems.push(Problem { code: exit::CANT_CREATE, text });
@@ -122,13 +120,6 @@ fn unreachable(shell: &Shell, app: Option<&Identity>) {
             );
         }
     }
-}
-
-/// Makes a directory that init writes and the application's group may enter.
-pub fn make_own(shell: &Shell, dir: &Path, app: Option<&Identity>) -> Result<(), String> {
-    let owner = app.map(|app| Identity { uid: shell.own_uid, ..app.clone() });
-    files::make_directory(dir, owner.as_ref(), STATE_MODE).map_err(|error| error.to_string())?;
-    files::probe_writable(dir, None).map_err(|error| error.to_string())
 }
 
 /// Gives the application an empty directory of root's that it cannot write: a volume that the platform made is so,

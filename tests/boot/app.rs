@@ -20,7 +20,7 @@ fn it_boots_from_empty_volumes_and_its_cache_is_no_ones_business() {
     let cache = fs::metadata(sandbox.volume("cache/config.php")).unwrap();
     assert_eq!((cache.uid(), cache.gid(), cache.mode() & 0o007), (33, 33, 0), "it holds every secret");
     let env = fs::metadata(sandbox.volume("php/.env")).unwrap();
-    assert_eq!((env.uid(), env.gid(), env.mode() & 0o7777), (33, 33, 0o440));
+    assert_eq!((env.uid(), env.gid(), env.mode() & 0o7777), (0, 33, 0o440));
     for directory in ["storage/framework/views", "storage/logs", "cache"] {
         assert_eq!(fs::metadata(sandbox.volume(directory)).unwrap().uid(), 33, "{directory}");
     }

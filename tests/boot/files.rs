@@ -42,14 +42,21 @@ fn a_file_is_placed_with_owner_and_mode() {
             setup.file("source", &text, 0o600);
             let done = setup.run(&["--", "cat", setup.path("state/.env").to_str().unwrap()]).expect(0);
             assert_eq!(done.stdout, text, "the application's user can read it");
-            assert_eq!(facts(&setup.path("state/.env")), (33, 33, 0o440));
+            // By its group; it may not change it.
+            assert_eq!(facts(&setup.path("state/.env")), (0, 33, 0o440));
             // Others may not even enter.
             assert_eq!(facts(&setup.path("state")), (0, 33, 0o750));
             assert_eq!(fs::read_dir(setup.path("state")).unwrap().count(), 1);
             assert_eq!(done.stderr, "");
         }
-        // A state directory that was there and that the application may not enter.
-        let setup = Setup::new(place, &config("DIR/source", "")).before("mkdir -m 0700 DIR/state");
+        // A mode that no group may read by is for the owner.
+        let setup = Setup::new(place, &config("DIR/source", "mode = \"0400\""));
+        setup.file("source", &text, 0o600);
+        setup.run(&["--", "cat", setup.path("state/.env").to_str().unwrap()]).expect(0);
+        assert_eq!(facts(&setup.path("state/.env")), (33, 33, 0o400));
+        // A directory elsewhere that the application may not enter.
+        let elsewhere = config("DIR/source", "").replace("\".env\"", "\"DIR/elsewhere/.env\"");
+        let setup = Setup::new(place, &elsewhere).before("mkdir -m 0700 DIR/elsewhere");
         setup.file("source", &text, 0o600);
         setup.sh("true").expect(0).says(&["www-data cannot read", "it may not enter", "mode 0750"]);
         let more = "mode = \"0400\"\nowner = \"root:www-data\"\n[[file]]\nsource = \"DIR/raw\"\npath = \"certificates/ca.pem\"";

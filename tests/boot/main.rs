@@ -21,5 +21,6 @@ mod files;
 mod lease;
 mod migrate;
 mod preflight;
+mod state_dir;
 mod steps;
 mod stops;

@@ -7,6 +7,7 @@
 //! | `fpm`, `queue`, `minute` | PHP-FPM, queue, schedule and environment of the sample application |
 //! | `crash`, `reasons` | restarts, backoff, giving up, and endings in words |
 //! | `reload`, `reload_web` | the same with other files and configuration; failures that change nothing; looks for changes |
+//! | `swap` | a process of the application that replaces what init places |
 //! | `stop`, `order`, `runs` | stops: budgets, second and third signals, order, readiness, roles; cron runs |
 //! | `observe` | health and metrics over HTTP, scale-in protection |
 //! | `leftovers`, `sessions` | what left its group, its session or lost its parent |
@@ -54,6 +55,7 @@ mod runs;
 mod secrets;
 mod sessions;
 mod stop;
+mod swap;
 mod tls;
 mod user;
 mod warm_up;

@@ -42,7 +42,8 @@ impl Answer {
 
 impl Sandbox {
     /// Empty volumes, but for the sample's `.env` at `/opt/php/source.env`, from where `config` may fetch it. A volume
-    /// that the test makes itself keeps its owner and mode.
+    /// that the test makes itself keeps its owner and mode. `/opt/php` is the application's, as images for any user have
+    /// it: a root init takes it over.
     pub fn new(config: &str) -> Self {
         let directory = TempDir::with_prefix("php-init-").unwrap();
         let state = directory.path().join("volumes/php");

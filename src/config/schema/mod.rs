@@ -37,7 +37,9 @@ pub struct Config {
     /// given: `artisan` means laravel, `wp-config.php` or `wp-load.php` wordpress, anything else php.
     #[cfg_attr(test, schemars(extend("examples" = ["none"])))]
     pub preset: Option<At<String>>,
-    /// The one directory that init itself writes: fetched files and what it adds to PHP-FPM's configuration.
+    /// The one directory that init itself writes: fetched files and what it adds to PHP-FPM's configuration. As root, init
+    /// makes it root's when it boots, entered by the application's group; where it cannot, or where another user may
+    /// write a directory above it, the boot ends with 73.
     #[cfg_attr(test, schemars(extend("default" = "/opt/php")))]
     pub state_dir: Option<At<String>>,
     /// Where processes run, and what relative paths are relative to. Not given, it is the current directory or
@@ -151,7 +153,8 @@ pub struct File {
     /// Its permission bits, in octal. A dotenv file may give nothing to others.
     #[cfg_attr(test, schemars(extend("default" = "0440")))]
     pub mode: Option<At<Mode>>,
-    /// Its owner: a name, `name:group` or numeric ids. Not given, it is the top-level `user`.
+    /// Its owner: a name, `name:group` or numeric ids. Not given, it is root and the group of the top-level `user`, who may
+    /// read it and not change it; with a mode that lets no group read, it is that user. Without root it is init's own.
     #[cfg_attr(test, schemars(extend("examples" = ["root:www-data"])))]
     pub owner: Option<Plain>,
     /// `false`: a missing or forbidden source is told and survived. An invalid file never is.

@@ -166,7 +166,8 @@ pub struct Fpm {
     #[cfg_attr(test, schemars(extend("default" = "/-/fpm-status")))]
     pub status_path: Option<At<String>>,
     /// `true`: the status is asked for on a socket of its own in `state-dir`, which answers while every worker is
-    /// busy too. PHP 8.0 or later: an older one does not start with it.
+    /// busy too. PHP 8.0 or later: an older one does not start with it. Under a root init, a master of another user
+    /// makes none there.
     #[cfg_attr(test, schemars(extend("default" = false, "examples" = [true])))]
     pub status_socket: Option<bool>,
 }

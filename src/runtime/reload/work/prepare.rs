@@ -9,7 +9,7 @@ use crate::runtime::failure::Failure;
 use crate::runtime::reload::scratch::Scratch;
 use crate::runtime::reload::{GENERATIONS, merge, text};
 use crate::runtime::shell::Shell;
-use crate::runtime::{crontabs, drop_in, preflight, supervise};
+use crate::runtime::{crontabs, drop_in, state_dir, supervise};
 use crate::sys::files;
 use std::rc::Rc;
 use std::time::Duration;
@@ -34,6 +34,7 @@ impl Work {
         self.environment = Environment::of_plan(&plan, &plan.env);
         let mut steps = plan.boot.clone();
         drop_in::warm_ups(&mut plan, |target| {
+            state_dir::trusted(shell)?;
             self.stage.write(shell, SCRIPT, target).map(drop).map_err(|failure| failure.text)
         });
         let tests = self.drop_ins(shell, &mut plan, first)?;
@@ -86,18 +87,20 @@ impl Work {
             value(service, name).filter(|value| literals.contains(name) && merge::is_literal(value))
         };
         self.swap(shell);
+        let unusable =
+            state_dir::trusted(shell).is_err() || files::probe_writable(&plan.state_dir, None).is_err();
         let all = drop_in::render(shell, plan, &literal);
         let mut tests = Vec::new();
         let mut failed = None;
         for drop_in in all {
             let name = drop_in.name.as_str();
+            // So it was at boot, and was told then.
+            if unusable {
+                self.pages.extend_from_slice(drop_in.pages(false));
+                continue;
+            }
             let path = match self.stage.write(shell, &drop_in.text, &drop_in.target) {
                 Ok(staged) => staged.unwrap_or_else(|| drop_in.target.path.clone()),
-                // So it was at boot, and was told then.
-                Err(_) if files::probe_writable(&plan.state_dir, None).is_err() => {
-                    self.pages.extend_from_slice(drop_in.pages(false));
-                    continue;
-                }
                 Err(failure) => {
                     failed = Some(failure);
                     break;
@@ -172,7 +175,7 @@ pub(super) fn generation(shell: &mut Shell, number: &mut u32) -> Result<Option<S
     }
     let app = shell.identity(None).ok().flatten();
     let parent = shell.plan.state_dir.join(GENERATIONS);
-    preflight::make_own(shell, &parent, app.as_ref())
+    state_dir::make_own(shell, &parent, app.as_ref())
         .map_err(|text| Failure::new(exit::CANT_CREATE, text))?;
     let mut next = || {
         *number = number.saturating_add(1);
