@@ -205,9 +205,28 @@ pub struct Space {
     pub inodes_free: u64,
 }
 
+/// Whether root alone may change init's state directory; why not, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StateDir {
+    /// init is not root: it and its children are one user.
+    #[default]
+    OneUser,
+    RootsAlone,
+    /// It is another user's, or others may write it. The boot takes it over.
+    Foreign(String),
+    /// Another user may replace it.
+    Replaceable(String),
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct System {
     pub uid: u32,
+    pub state_dir: StateDir,
+    /// init's own program, if the application may read it.
+    pub readable_binary: Option<PathBuf>,
+    /// fs.suid_dumpable and kernel.core_pattern.
+    pub suid_dumpable: Option<u64>,
+    pub core_pattern: String,
     /// Who the application runs as.
     pub app: String,
     pub app_is_root: bool,

@@ -1,6 +1,6 @@
 //! Paths that are written: whether they can be, on what, and how much room is left.
 
-use super::facts::{Facts, PathFacts, Purpose};
+use super::facts::{Facts, PathFacts, Purpose, StateDir};
 use super::words::size;
 use super::{Check, Finding};
 use crate::config::plan::{FileFormat, Plan};
@@ -30,6 +30,12 @@ static SECRETS: Check = Check {
     why: "on a disk it outlives the container until the disk is wiped",
     fix: "task definition, `linuxParameters`: `\"tmpfs\": [{ \"containerPath\": \"/opt/php\", \"size\": 16, \"mountOptions\": [\"mode=0755\"] }]`",
 };
+static STATE_DIR: Check = Check {
+    id: "state-dir",
+    what: "as root: `state-dir` is root's alone, and so is every directory above it",
+    why: "root's children read PHP-FPM's drop-in and private keys there: who can replace them is root",
+    fix: "`chown root` and `chmod go-w` what is named; or a tmpfs at `state-dir`",
+};
 static NO_EXEC: Check = Check {
     id: "path-noexec",
     what: "the application's directory allows execution",
@@ -43,7 +49,7 @@ static ROOT: Check = Check {
     fix: "task definition: `\"readonlyRootFilesystem\": true`; docker run: `--read-only`",
 };
 
-pub const CHECKS: &[&Check] = &[&WRITABLE, &FULL, &NETWORK, &SECRETS, &NO_EXEC, &ROOT];
+pub const CHECKS: &[&Check] = &[&WRITABLE, &FULL, &NETWORK, &STATE_DIR, &SECRETS, &NO_EXEC, &ROOT];
 
 /// Less is told; much less is as good as nothing.
 const LITTLE: u64 = 64 << 20;
@@ -56,6 +62,13 @@ pub fn check(facts: &Facts, plan: &Plan) -> Vec<Finding> {
         found.extend(room(path));
         found.extend(network(path, plan));
     }
+    found.push(match &facts.system.state_dir {
+        StateDir::OneUser => STATE_DIR.ok("init is not root"),
+        StateDir::RootsAlone => STATE_DIR.ok("root's alone"),
+        StateDir::Foreign(why) if facts.processes.init.is_some() => STATE_DIR.hurts(why),
+        StateDir::Foreign(why) => STATE_DIR.note(format!("{why}; the boot takes it over")),
+        StateDir::Replaceable(why) => STATE_DIR.breaks(why),
+    });
     secrets(facts, plan, &mut found);
     no_exec(facts, plan, &mut found);
     found.push(match facts.system.root_read_only {

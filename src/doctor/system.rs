@@ -1,6 +1,6 @@
 //! The container: powers, limits, variables, time zone.
 
-use super::facts::Facts;
+use super::facts::{Facts, System};
 use super::words::list;
 use super::{Check, Finding};
 use crate::config::plan::Plan;
@@ -49,7 +49,21 @@ static WITHHELD: Check = Check {
     fix: "init.toml: `pass-env = [\"NAME\"]`, or a task role",
 };
 
-pub const CHECKS: &[&Check] = &[&POWERS, &ROOT_APP, &FILES, &PROC, &ZONE, &SECRETS, &WITHHELD];
+static BINARY: Check = Check {
+    id: "binary-readable",
+    what: "the application may execute init's program and not read it",
+    why: "without root, init and the application are one user, who may look into a process whose program it may read: into its memory and its environment, with what init withholds, in the moment before it shuts itself off",
+    fix: "Dockerfile: `COPY --chmod=0711 init /usr/bin/init`",
+};
+static DUMPS: Check = Check {
+    id: "suid-dumpable",
+    what: "a process that changed its user leaves no core dump: fs.suid_dumpable is 0, or kernel.core_pattern writes no file and starts no program",
+    why: "who makes such a process crash has its memory, with every secret in it, written where others may find it",
+    fix: "the host: `sysctl fs.suid_dumpable=0`; nothing in a container may set it",
+};
+
+pub const CHECKS: &[&Check] =
+    &[&POWERS, &ROOT_APP, &FILES, &PROC, &ZONE, &SECRETS, &WITHHELD, &BINARY, &DUMPS];
 
 /// Bits of linux/capability.h: what nothing works without, and what less works without.
 const NEEDED: &[(u32, &str)] = &[(5, "KILL"), (6, "SETGID"), (7, "SETUID")];
@@ -93,7 +107,25 @@ pub fn check(facts: &Facts, _plan: &Plan) -> Vec<Finding> {
         true => WITHHELD.ok("none"),
         false => WITHHELD.note(list(&system.withheld)),
     });
+    found.push(match &system.readable_binary {
+        Some(path) if !system.app_is_root => {
+            BINARY.note(format!("{} may read {}", system.app, path.display()))
+        }
+        _ => BINARY.ok("it may not be read"),
+    });
+    found.push(dumps(system));
     found
+}
+
+fn dumps(system: &System) -> Finding {
+    // A bare name is a file in the directory of the process; with 2 the kernel writes none there (core(5)).
+    let written = system.core_pattern.starts_with(['/', '|']);
+    match system.suid_dumpable {
+        None => DUMPS.unchecked("/proc/sys/fs/suid_dumpable cannot be read"),
+        Some(0) => DUMPS.ok("0"),
+        Some(2) if !written => DUMPS.ok(format!("2, and core_pattern is {}", system.core_pattern)),
+        Some(value) => DUMPS.hurts(format!("{value}, and core_pattern is {}", system.core_pattern)),
+    }
 }
 
 fn powers(facts: &Facts) -> Finding {

@@ -234,6 +234,12 @@ const SYSTEM: &[(&str, Severity, Change)] = &[
         f.paths[1].space = Some(Space { bytes: 1 << 30, bytes_free: 1 << 29, inodes: 1000, inodes_free: 1 });
     }),
     ("path-network", Hurts, |f, _| f.paths[1].file_system = "nfs4".into()),
+    ("state-dir", Note, |f, _| {
+        f.system.state_dir = StateDir::Foreign("it is www-data's".into());
+        f.processes = Processes { alone: true, ..Processes::default() };
+    }),
+    ("state-dir", Hurts, |f, _| f.system.state_dir = StateDir::Foreign("it is www-data's".into())),
+    ("state-dir", Breaks, |f, _| f.system.state_dir = StateDir::Replaceable("/data is www-data's".into())),
     ("path-secrets", Note, |f, _| f.paths[0].file_system = "overlay".into()),
     ("path-noexec", Note, |f, _| {
         f.paths[1].mount = "/var/www".into();
@@ -248,6 +254,11 @@ const SYSTEM: &[(&str, Severity, Change)] = &[
     ("time-zone-data", Note, |f, _| f.system.tz = Some("Europe/Berlin".into())),
     ("env-secrets", Note, |f, _| variable(f, "DB_PASSWORD")),
     ("env-withheld", Note, |f, _| f.system.withheld = vec!["AWS_SESSION_TOKEN".into()]),
+    ("binary-readable", Note, |f, _| f.system.readable_binary = Some("/usr/bin/init".into())),
+    ("suid-dumpable", Hurts, |f, _| f.system.suid_dumpable = Some(1)),
+    ("suid-dumpable", Hurts, |f, _| {
+        (f.system.suid_dumpable, f.system.core_pattern) = (Some(2), "|/usr/lib/apport %p".into());
+    }),
     ("pid1", Breaks, |f, _| {
         f.processes.pid1 = Some("sh".into());
         f.processes.init = Some(7);

@@ -105,6 +105,9 @@ pub fn good() -> Facts {
         paths: vec![path("/opt/php", Purpose::State), path("/var/www/html/storage", Purpose::Writable)],
         system: System {
             app: "www-data".into(),
+            state_dir: StateDir::RootsAlone,
+            suid_dumpable: Some(2),
+            core_pattern: "core".into(),
             proc_mounted: true,
             capabilities: Some(0xa804_25fb),
             open_files: Some(1024),

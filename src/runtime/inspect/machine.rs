@@ -1,12 +1,15 @@
 //! What the kernel and the environment tell: powers, limits, variables, processes.
 
 use super::super::shell::Shell;
-use crate::doctor::facts::{Processes, System};
+use crate::doctor::facts::{Processes, StateDir, System};
 use crate::doctor::read;
+use crate::sys::files::DirectoryError;
 use crate::sys::proc::{Process, Snapshot};
+use crate::sys::users::Identity;
 use crate::sys::{Pid, files, users};
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Where a crond would look.
@@ -26,8 +29,15 @@ pub fn system(shell: &mut Shell) -> System {
         zone == "UTC" || zone.starts_with('/') || Path::new("/usr/share/zoneinfo").join(zone).is_file()
     };
     let exec = ["/var/lib/amazon", "/var/log/amazon"].map(PathBuf::from);
+    let kernel = |name: &str| {
+        fs::read_to_string(Path::new("/proc/sys").join(name)).unwrap_or_default().trim().to_owned()
+    };
     System {
         uid,
+        state_dir: state_dir(shell, uid),
+        readable_binary: readable_binary(app.as_ref()),
+        suid_dumpable: kernel("fs/suid_dumpable").parse().ok(),
+        core_pattern: kernel("kernel/core_pattern"),
         app: app.as_ref().map_or_else(|| format!("uid {uid}"), ToString::to_string),
         app_is_root: app.as_ref().map_or(uid == 0, |app| app.is_root()),
         proc_mounted: Snapshot::take().is_ok(),
@@ -46,6 +56,26 @@ pub fn system(shell: &mut Shell) -> System {
         agent_stop_timeout: var("ECS_CONTAINER_STOP_TIMEOUT"),
         exec_refused: exec.into_iter().filter(|path| files::probe_writable(path, None).is_err()).collect(),
     }
+}
+
+fn state_dir(shell: &Shell, uid: u32) -> StateDir {
+    if uid != 0 {
+        return StateDir::OneUser;
+    }
+    match files::is_roots_alone(&shell.plan.state_dir) {
+        Ok(()) => StateDir::RootsAlone,
+        Err(error @ DirectoryError::Foreign { .. }) => StateDir::Foreign(error.to_string()),
+        // The boot makes it: what is above it was in order.
+        Err(error) if error.io().is_some_and(|why| why.kind() == ErrorKind::NotFound) => StateDir::RootsAlone,
+        Err(error) => StateDir::Replaceable(error.to_string()),
+    }
+}
+
+/// This program, if the application may read it.
+fn readable_binary(app: Option<&Identity>) -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let opened = files::as_user(app, || files::open(&program, files::Owner::Anyone)).ok()?;
+    opened.is_ok().then_some(program)
 }
 
 /// A number of the container's own cgroup, which is mounted at the root of the hierarchy or below it.
