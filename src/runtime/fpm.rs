@@ -11,6 +11,7 @@
 //! - `clear_env` hides the plan's variables (APP_ENV_PATH…) from workers unless `env[…]` names them. Only variables
 //!   that exist are named: `env[X] = $X` with X unset would define it as the empty string.
 
+use super::env::INSTANCE;
 use crate::config::plan::FpmPlan;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -196,8 +197,9 @@ pub fn render<'a>(
         text,
         "error_log = /proc/self/fd/2\ndaemonize = no\nlog_limit = 8192\nprocess_control_timeout = {seconds}s"
     );
-    let names: BTreeSet<&str> =
-        plan_keys.chain(PLATFORM.iter().copied()).filter(|name| is_plain_name(name) && has(name)).collect();
+    let names = plan_keys.chain(PLATFORM.iter().copied()).filter(|name| is_plain_name(name) && has(name));
+    // The master has it from init, and by it what workers start is found.
+    let names: BTreeSet<&str> = names.chain([INSTANCE]).collect();
     for pool in &scan.pools {
         let _ =
             writeln!(text, "[{pool}]\nping.path = {}\npm.status_path = {}", plan.ping_path, plan.status_path);
@@ -335,6 +337,7 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("UNSET") && !text.contains("BAD-NAME"), "{text}");
+        assert!(text.contains("env[INIT_INSTANCE] = $INIT_INSTANCE\n"), "{text}");
         assert!(text.ends_with("[global]\ninclude = /m.conf\n"), "{text}");
     }
 

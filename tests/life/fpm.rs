@@ -348,3 +348,27 @@ fn php_under_fpm_sees_the_plans_variables_and_the_task_role_but_no_secret() {
     assert_eq!(sandbox.wait(PATIENCE), 0);
     assert!(!sandbox.log().contains("very-secret") && !sandbox.log().contains("AKIDSECRET"));
 }
+
+/// FPM's workers have an empty environment but for what its configuration names.
+#[test]
+fn a_daemon_that_a_request_has_started_does_not_outlive_the_crash_of_the_master() {
+    if !need(NEEDS) {
+        return;
+    }
+    let mut sandbox = web("");
+    sandbox.ready("/slow/0");
+    let script = "/var/www/html/storage/daemon.php";
+    let code = "<?php exec('setsid sleep 1003 >/dev/null 2>&1 &'); echo 'started';";
+    fs::write(sandbox.volume("storage/daemon.php"), code).unwrap();
+    let request = [("REQUEST_METHOD", "GET"), ("SCRIPT_NAME", script), ("SCRIPT_FILENAME", script)];
+    let answer = sandbox.inside(&["cgi-fcgi", "-bind", "-connect", "127.0.0.1:9000"], &request);
+    assert!(answer.ends_with("started"), "{answer}");
+    let daemon =
+        eventually("there is a daemon", PATIENCE, || procs::running(sandbox.pid(), "sleep 1003").pop());
+    let former = master(&sandbox).pid;
+    kill(former, "KILL");
+    says(&sandbox, "php-fpm: started", 2);
+    assert_eq!(procs::read(daemon), None, "{}", sandbox.log());
+    sandbox.signal("TERM");
+    assert_eq!(sandbox.wait(PATIENCE), 0);
+}
