@@ -208,9 +208,9 @@ fn top_level_folders_are_the_agreed_ones() {
     }
 }
 
-/// README's table of faults names tests as `crate::test`.
+/// README's table of faults and SECURITY.md name tests as `crate::test`.
 #[test]
-fn every_test_that_the_readme_names_exists() {
+fn every_test_that_is_named_as_proof_exists() {
     fn text_below(dir: &Path) -> String {
         let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
         entries
@@ -228,8 +228,13 @@ fn every_test_that_the_readme_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let table = readme.split("<!-- faults -->").nth(1).unwrap().split("<!-- /faults -->").next().unwrap();
+    let security = fs::read_to_string(root.join("SECURITY.md")).unwrap();
     let mut named = 0;
-    for (tests, test) in table.split('`').filter_map(|word| word.split_once("::")) {
+    for (tests, test) in [table, &security]
+        .into_iter()
+        .flat_map(|text| text.split('`'))
+        .filter_map(|word| word.split_once("::"))
+    {
         assert!(
             text_below(&root.join("tests").join(tests)).contains(&format!("fn {test}() {{")),
             "{tests}::{test}"
