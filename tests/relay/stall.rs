@@ -164,6 +164,51 @@ fn drops_under_a_slow_reader_are_reported_every_few_seconds_and_the_rest_at_the_
 }
 
 #[test]
+fn a_writer_of_single_bytes_without_a_line_end_makes_nothing_grow_and_delays_no_other() {
+    const BYTES: usize = 40_000;
+    let (log, container) = pipe().unwrap();
+    let reader = reads(log);
+    on_loop(async {
+        let relays = relays(&container);
+        drop(container);
+        let (mut hostile, _) = child(&relays, info("hostile", LogFormat::Plain, OnStall::Block));
+        let (mut polite, relay) = child(&relays, info("web", LogFormat::Plain, OnStall::Block));
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let bytes = std::thread::spawn(move || {
+            let mut written = 0;
+            while written < BYTES || !stopped.load(Ordering::Relaxed) {
+                hostile.write_all(if written % 2 == 0 { &[0] } else { b"x" }).unwrap();
+                written += 1;
+            }
+            // Its process ends, and a descendant keeps the pipe: the caller.
+            (written, hostile)
+        });
+        for n in 0..200 {
+            polite.write_all(format!("web line {n}\n").as_bytes()).unwrap();
+            relay.settle().await;
+            assert!(relays.output().waiting() <= LIMITS.cap + (256 << 10));
+        }
+        stop.store(true, Ordering::Relaxed);
+        let (written, _held) = joined(bytes).await;
+        assert_eq!(relays.live(), 2);
+        // Who holds the pipe does not hold the exit.
+        assert_eq!(relays.drain(Duration::from_secs(30)).await.lines, 0);
+        drop(polite);
+        assert!(written >= BYTES);
+        WRITTEN.store(written, Ordering::Relaxed);
+    });
+    let all = reader.join().unwrap();
+    let came = all.iter().filter(|byte| matches!(byte, 0 | b'x')).count();
+    assert_eq!(came, WRITTEN.load(Ordering::Relaxed));
+    // Every line of the other one is whole, between parts of the endless line.
+    let text = String::from_utf8_lossy(&all);
+    assert!((0..200).all(|n| text.lines().any(|line| line == format!("web line {n}"))));
+}
+
+static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
 fn a_blocked_child_goes_on_when_the_log_is_read_again() {
     let (log, container) = pipe().unwrap();
     let written = Arc::new(AtomicUsize::new(0));
