@@ -5,12 +5,17 @@
 
 use super::error::{FetchError, Kind};
 use crate::sys::files::{self, Owner};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Duration;
+
+/// Between two attempts to open a file that has a lease.
+const LEASE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Reads the whole of `path`, up to `max_size` bytes.
 pub fn read(path: &Path, max_size: u64) -> Result<Vec<u8>, FetchError> {
-    let file = files::open(path, Owner::Anyone).map_err(|error| refused(path, &error))?;
+    let file = open(path).map_err(|error| refused(path, &error))?;
     let length = file.metadata().map_err(|error| refused(path, &error))?.len();
     if length > max_size {
         return Err(too_large(&path.display().to_string(), Some(length), max_size));
@@ -23,6 +28,20 @@ pub fn read(path: &Path, max_size: u64) -> Result<Vec<u8>, FetchError> {
         return Err(too_large(&path.display().to_string(), None, max_size));
     }
     Ok(bytes)
+}
+
+/// Opens the file, once no process holds a lease on it. The attempt has broken the lease: its holder gives it up, or the kernel
+/// takes it after /proc/sys/fs/lease-break-time. PID 1 ends the child if that lasts longer than the job may.
+fn open(path: &Path) -> io::Result<File> {
+    loop {
+        match files::open(path, Owner::Anyone) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                #[expect(clippy::disallowed_methods, reason = "nothing tells of the end of a lease")]
+                std::thread::sleep(LEASE_PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// The error of a source beyond its cap, whatever the source is.

@@ -87,7 +87,10 @@ pub(super) fn open_at(parent: impl AsFd, name: &Path, owner: Owner) -> io::Resul
     check(&fstat(&looked)?, owner)?;
     let file: OwnedFd = match openat(&parent, name, OFlag::O_RDONLY | SAFE, Mode::empty()) {
         Ok(file) => file,
-        Err(Errno::EWOULDBLOCK) => return Err(io::Error::other("a process holds a lease on it (fcntl(2))")),
+        Err(Errno::EWOULDBLOCK) => {
+            let text = "a process holds a lease on it (fcntl(2))";
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, text));
+        }
         Err(Errno::ELOOP) => return Err(not_regular(SFlag::S_IFLNK)),
         Err(errno) => return Err(errno.into()),
     };
