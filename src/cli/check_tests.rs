@@ -31,7 +31,7 @@ fn a_valid_file_is_summed_up() {
     );
     let (code, out, err) = check(
         &["--config", &path],
-        &[("CONFIG_BUCKET", "b"), ("QUEUE_WORKERS", "3"), ("APP_ENV", "staging")],
+        &[("CONFIG_BUCKET", "bucket"), ("QUEUE_WORKERS", "3"), ("APP_ENV", "staging")],
     );
     assert_eq!((code, err.as_str()), (0, ""));
     for wanted in [

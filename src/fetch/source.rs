@@ -47,6 +47,10 @@ pub enum SourceError {
     Relative {
         source: String,
     },
+    /// A path that ends in a slash.
+    Folder {
+        source: String,
+    },
     /// `file://host/path`.
     FileHost {
         source: String,
@@ -97,6 +101,12 @@ impl fmt::Display for SourceError {
                 write!(
                     f,
                     "cannot read source \"{source}\": a relative path depends on where init was started; {FORMS}"
+                )
+            }
+            Self::Folder { source } => {
+                write!(
+                    f,
+                    "cannot read source \"{source}\": it ends in a slash, which names a directory; name one file"
                 )
             }
             Self::FileHost { source, host } => write!(
@@ -163,26 +173,33 @@ impl Object {
 }
 
 impl Source {
-    /// Parses a source; a build without the feature `s3` refuses S3 sources here, at validation.
+    /// Parses a source; a build without the feature `s3` refuses S3 sources.
     pub fn parse(text: &str) -> Result<Self, SourceError> {
+        match Self::read(text)? {
+            Self::S3(_) if !cfg!(feature = "s3") => Err(SourceError::NoS3 { source: text.trim().to_owned() }),
+            parsed => Ok(parsed),
+        }
+    }
+
+    /// Parses a source, whatever this build can fetch: what a configuration may say.
+    pub fn read(text: &str) -> Result<Self, SourceError> {
         let source = text.trim();
         if source.is_empty() {
             return Err(SourceError::Empty);
         }
-        let parsed = if let Some(rest) = strip_scheme(source, "s3://") {
-            Self::S3(s3(source, rest)?)
+        if let Some(rest) = strip_scheme(source, "s3://") {
+            Ok(Self::S3(s3(source, rest)?))
         } else if source.starts_with("arn:") {
-            Self::S3(arn(source, source)?)
+            Ok(Self::S3(arn(source, source)?))
         } else if let Some(rest) = strip_scheme(source, "file://") {
-            return file(source, rest);
+            file(source, rest)
         } else if let Some(rest) = strip_scheme(source, "self-signed:") {
-            return self_signed(source, rest);
+            self_signed(source, rest)
         } else if source.starts_with('/') {
-            return Ok(Self::File(PathBuf::from(source)));
+            path(source, source)
         } else {
-            return Err(unknown(source));
-        };
-        if cfg!(feature = "s3") { Ok(parsed) } else { Err(SourceError::NoS3 { source: source.to_owned() }) }
+            Err(unknown(source))
+        }
     }
 }
 
@@ -228,6 +245,13 @@ fn file(source: &str, rest: &str) -> Result<Source, SourceError> {
     if !path.starts_with('/') {
         let host = path.split('/').next().unwrap_or_default().to_owned();
         return Err(SourceError::FileHost { source: source.to_owned(), host });
+    }
+    self::path(source, &path)
+}
+
+fn path(source: &str, path: &str) -> Result<Source, SourceError> {
+    if path.ends_with('/') {
+        return Err(SourceError::Folder { source: source.to_owned() });
     }
     Ok(Source::File(PathBuf::from(path)))
 }

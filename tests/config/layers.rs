@@ -96,7 +96,7 @@ fn laravel_without_a_source_fetches_nothing_and_leaves_the_environment_alone() {
 fn laravel_is_steered_by_variables() {
     let env = |name: &str| {
         let value = match name {
-            "INIT_ENV_SOURCE" => "arn:aws:s3:::b/k.env",
+            "INIT_ENV_SOURCE" => "arn:aws:s3:::bucket/k.env",
             "CONFIG_BUCKET" => "unused",
             "QUEUE_WORKERS" => "4",
             "QUEUE_NAMES" => "high,default",
@@ -106,7 +106,7 @@ fn laravel_is_steered_by_variables() {
         Some(value.to_owned())
     };
     let plan = plan_for("preset = 'laravel'", &env, None);
-    assert_eq!(plan.files[0].source, "arn:aws:s3:::b/k.env");
+    assert_eq!(plan.files[0].source, "arn:aws:s3:::bucket/k.env");
     assert_eq!(plan.files[0].path, Path::new("/env/.env"));
     assert_eq!(plan.env.get("APP_ENV_PATH").map(String::as_str), Some("/env"));
     let queue = service(&plan, "queue");

@@ -1,5 +1,6 @@
 //! Checks of single values that their types cannot make: `None` is "right", else the complaint.
 
+use crate::fetch::source::Source;
 use crate::schedule::Schedule;
 
 /// The grammar of names of services, cron entries, boot steps: they stand in log lines and on command lines.
@@ -56,53 +57,9 @@ pub fn no_parent(path: &str) -> Option<String> {
     path.split('/').any(|part| part == "..").then(|| "a path has no \"..\": write where it leads".to_owned())
 }
 
-/// The notations of a source. What `init fetch` cannot read is refused here, before anything runs.
+/// The notations of a source, as `init fetch` reads them.
 pub fn source(source: &str) -> Option<String> {
-    const KNOWN: &str = "write s3://bucket/key, arn:aws:s3:::bucket/key, file:///path or an absolute path";
-    if let Some(rest) = source.strip_prefix("s3://") {
-        return bucket_and_key(rest).then_some(()).map_or_else(
-            || Some("an S3 source names bucket and key: s3://bucket/key".to_owned()),
-            |()| None,
-        );
-    }
-    if let Some(rest) = source.strip_prefix("arn:") {
-        let fields: Vec<&str> = rest.splitn(5, ':').collect();
-        return match fields.as_slice() {
-            [partition, "s3", "", "", resource]
-                if partition.starts_with("aws") && bucket_and_key(resource) =>
-            {
-                None
-            }
-            _ => Some("an S3 source by ARN names bucket and key: arn:aws:s3:::bucket/key".to_owned()),
-        };
-    }
-    if let Some(path) = source.strip_prefix("file:") {
-        let fine = path.starts_with("///") && path.len() > 3;
-        return (!fine)
-            .then(|| "a file source has three slashes and an absolute path: file:///path".to_owned());
-    }
-    if let Some(names) = source.strip_prefix("self-signed:") {
-        let fine = crate::fetch::source::names(names).is_some();
-        return (!fine).then(|| {
-            "a self-signed certificate has names, with commas between them: self-signed:localhost".to_owned()
-        });
-    }
-    if source.contains("://") {
-        return Some(format!("sources of this kind are not known: {KNOWN}"));
-    }
-    if source.is_empty() || source.ends_with('/') {
-        return Some(format!("this source names no file: {KNOWN}"));
-    }
-    if !source.starts_with('/') {
-        return Some(format!("a relative path depends on where init was started: {KNOWN}"));
-    }
-    None
-}
-
-fn bucket_and_key(text: &str) -> bool {
-    text.split_once('/').is_some_and(|(bucket, key)| {
-        !bucket.is_empty() && !key.is_empty() && !key.starts_with('?') && !key.ends_with('/')
-    })
+    Source::read(source).err().map(|error| error.to_string())
 }
 
 /// Whether a crontab expression and a time zone are valid; otherwise the complaint, and the byte column in `text`
@@ -121,10 +78,12 @@ mod tests {
     #[test]
     fn sources() {
         for text in [
-            "s3://b/k",
-            "s3://b.with.dots/a/b/.env?versionId=3",
-            "arn:aws:s3:::b/k.env",
-            "arn:aws-cn:s3:::b/k",
+            "s3://bucket/k",
+            "arn:aws:s3:eu-central-1:123456789012:accesspoint/config/object/.env",
+            "s3://arn:aws:s3:eu-central-1:123456789012:accesspoint/config/.env",
+            "s3://bucket.with.dots/a/b/.env?versionId=3",
+            "arn:aws:s3:::bucket/k.env",
+            "arn:aws-cn:s3:::bucket/k",
             "file:///etc/x",
             "/etc/x",
             "self-signed:localhost,*.example.com",
@@ -134,7 +93,10 @@ mod tests {
         for text in [
             "",
             "s3://b",
-            "s3://b/",
+            "s3://bucket/",
+            "s3://b/key",
+            "arn:aws:s3:::accesspoint/config/object/.env",
+            "arn:aws:s3:eu-central-1:123456789012:accesspoint/config",
             "s3:///k",
             "arn:aws:s3:::b",
             "arn:aws:sqs:::b/k",
