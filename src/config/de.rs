@@ -3,11 +3,14 @@
 //! A serde `Deserializer` over the merged layers. Numbers and switches may be written as strings, since that is
 //! what `${VAR}` gives. [`read`] goes on after an error: what was wrong is taken out and the rest is read again.
 
+mod expected;
+
 use super::error::ConfigError;
 use super::secret::hide_value;
 use super::suggest;
 use super::tree::{self, Loc, Node, Source, Table, Value};
 use super::values::{AT, MAYBE, read_switch};
+use expected::{expected, mismatch};
 use serde::de::{
     self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
     Visitor, value::U32Deserializer,
@@ -113,37 +116,13 @@ impl fmt::Display for DeError {
 
 impl std::error::Error for DeError {}
 
-/// What serde calls a type, in words of a configuration.
-fn expected(exp: &dyn de::Expected) -> String {
-    let text = exp.to_string();
-    match text.as_str() {
-        "u8" => "a whole number from 0 to 255".into(),
-        "u16" => "a whole number from 0 to 65535".into(),
-        "u32" | "u64" => "a whole number, 0 or more".into(),
-        "f64" => "a number".into(),
-        "a boolean" => "true or false".into(),
-        "a sequence" => "a list".into(),
-        _ if text.starts_with("struct ") => "a table".into(),
-        _ => text,
-    }
-}
-
 impl de::Error for DeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::new(message.to_string())
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, exp: &dyn de::Expected) -> Self {
-        let found = match unexpected {
-            Unexpected::Map => "a table".to_owned(),
-            Unexpected::Seq => "a list".to_owned(),
-            Unexpected::Bool(flag) => flag.to_string(),
-            Unexpected::Signed(number) => format!("the number {number}"),
-            Unexpected::Float(number) => format!("the number {number}"),
-            Unexpected::Str(text) => format!("{text:?}"),
-            other => other.to_string(),
-        };
-        Self::new(format!("expected {}, found {found}", expected(exp)))
+        Self::new(mismatch(unexpected, exp))
     }
 
     fn invalid_value(unexpected: Unexpected<'_>, exp: &dyn de::Expected) -> Self {
@@ -198,7 +177,10 @@ impl<'a> De<'a> {
             Value::Str(text) => match (text.trim().parse::<i64>(), text.trim().parse::<f64>()) {
                 (Ok(number), _) => visitor.visit_i64(number),
                 (_, Ok(number)) => visitor.visit_f64(number),
-                _ => Err(self.refuse(&visitor)),
+                _ => {
+                    let wanted = expected(&visitor);
+                    Err(DeError::new(format!("{text:?} is not a number: write {wanted}")))
+                }
             },
             _ => Err(self.refuse(&visitor)),
         }

@@ -129,6 +129,7 @@ pub fn layers(
     let work_dir = text("work-dir").map(|(_, dir)| PathBuf::from(dir));
     let (found, found_dir) = detect(work_dir.as_deref(), exists, current_dir);
     let given = text("preset");
+    let detected = preset.is_none() && given.is_none();
     let (name, node) = match (preset, &given) {
         (Some(name), _) => (name, None),
         (None, Some((node, name))) => (name.as_str(), Some(*node)),
@@ -140,6 +141,7 @@ pub fn layers(
         };
         layers.put_below(name, Source { name: format!("{name}.toml (preset)"), text: (*text).to_owned() })?;
     }
+    layers.detected = detected;
     layers.work_dir = found_dir;
     Ok(layers)
 }

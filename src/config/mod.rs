@@ -23,6 +23,7 @@ pub mod secret;
 pub mod signal;
 pub mod socket;
 pub mod suggest;
+mod told;
 pub mod tree;
 pub mod values;
 

@@ -4,6 +4,7 @@
 //! `super::de` reads the result.
 
 use super::error::{ConfigError, Place};
+use super::told;
 use std::fmt;
 use toml::de::{DeTable, DeValue};
 
@@ -163,6 +164,7 @@ pub fn parse(sources: &[Source], layer: usize) -> Result<Node, Vec<ConfigError>>
             let loc = Loc::new(number, error.span().unwrap_or(0..0));
             error_at(sources, loc, error.message().trim().replace('\n', "; "))
         })
+        .filter_map(|error| told::duplicate(error, text))
         .collect();
     // A bracket that is not closed makes an error of each token to the end of the file.
     let line = |error: &ConfigError| error.place.as_ref().map(|place| place.line);

@@ -25,10 +25,13 @@ impl Failure {
     }
 
     pub fn log(&self) {
-        tracing::error!("{}", self.text);
-        for hint in &self.hints {
-            tracing::error!("{hint}");
-        }
+        tracing::error!("{}", self.with_hints());
+    }
+
+    /// The text and what to do about it, in one line: a line of its own would not say what it is about.
+    pub fn with_hints(&self) -> String {
+        let hints: String = self.hints.iter().map(|hint| format!("; {hint}")).collect();
+        format!("{}{hints}", self.text)
     }
 }
 

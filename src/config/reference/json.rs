@@ -2,7 +2,7 @@
 
 use crate::config::schema::Config;
 use crate::config::values::{
-    At, Codes, Command, Dur, Maybe, Mode, Named, OnChange, Plain, Sig, Size, Word, Words,
+    At, Codes, Command, Count, Dur, Maybe, Mode, Named, OnChange, Plain, Sig, Size, Word, Words,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
@@ -61,6 +61,11 @@ described!([] Codes, _generator => json_schema!({
     "pattern": format!("^ *[1-5][0-9]{{2}}(-[1-5][0-9]{{2}})?( *, *[1-5][0-9]{{2}}(-[1-5][0-9]{{2}})?)* *$|{REFERENCE}"),
     "minimum": 100,
     "maximum": 599,
+}));
+described!([const LEAST: u16, const MOST: u16] Count<LEAST, MOST>, _generator => json_schema!({
+    "type": "integer",
+    "minimum": LEAST,
+    "maximum": MOST,
 }));
 described!([] Plain, _generator => json_schema!({ "type": ["string", "integer"] }));
 described!([] OnChange, generator => {

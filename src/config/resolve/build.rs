@@ -4,10 +4,12 @@ use super::merge::{Expansion, Merged, Paths, narrow, raw, tidy};
 use super::{Layers, check, entries, graph, observe, runs_in, service};
 use crate::config::error::ConfigError;
 use crate::config::expand::has_reference;
+use crate::config::load::PRESETS;
 use crate::config::plan::{ControlPlan, Env, LogPlan, Plan, ServicePlan};
 use crate::config::schema::{Config, Control, Log, Service};
 use crate::config::secret::hide_value;
-use crate::config::tree::{Loc, Source, error_at};
+use crate::config::told;
+use crate::config::tree::{Loc, Node, Source, error_at};
 use crate::config::values::{At, Dur, Named, Plain, Size, show_duration, show_size};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +28,7 @@ const SOCKET: &str = "init.sock";
 /// Collects errors while the plan is built.
 pub struct Builder<'a> {
     sources: &'a [Source],
+    root: &'a Node,
     errors: &'a mut Vec<ConfigError>,
     /// There were errors before: a key that seems to be missing may be one of them.
     incomplete: bool,
@@ -34,6 +37,10 @@ pub struct Builder<'a> {
     pub declared: &'a [String],
     /// Texts with values of variables in them: no message shows any of it.
     expanded: &'a [Expansion],
+    /// The preset below all.
+    preset: &'a str,
+    /// Why it is this one, where nobody chose it.
+    why_preset: Option<String>,
     /// The plan is made to be printed: texts are still to be expanded, and have been checked.
     prints: bool,
     pub stop_timeout: Duration,
@@ -62,6 +69,26 @@ impl Builder<'_> {
         self.error(loc, message);
     }
 
+    /// The key at `loc` and its table, to begin a sentence with.
+    pub fn subject(&self, loc: Loc) -> String {
+        told::subject(self.root, loc).unwrap_or_else(|| "this".to_owned())
+    }
+
+    /// What to do about `[service.NAME]`, `[cron.NAME]` without a command: it may be meant for another preset than this one.
+    pub fn preset_with(&self, header: &str) -> String {
+        let others = PRESETS.iter().filter(|(_, text)| text.lines().any(|line| line == header));
+        let others: Vec<String> = others.map(|(name, _)| format!("preset = \"{name}\"")).collect();
+        if others.is_empty() {
+            return "say what to run".to_owned();
+        }
+        let why = self.why_preset.as_ref().map_or_else(String::new, |why| format!(", chosen since {why}"));
+        format!(
+            "the preset is \"{}\"{why}, and has none; say what to run, or choose one that has it: {}",
+            self.preset,
+            others.join(" or ")
+        )
+    }
+
     /// Reports `complaint`, if there is one.
     pub fn check(&mut self, loc: Loc, complaint: Option<String>) {
         if let Some(message) = complaint {
@@ -85,7 +112,8 @@ impl Builder<'_> {
     /// An absolute path; `base` is what a relative one is relative to.
     pub fn path(&mut self, text: &At<String>, base: &Path) -> PathBuf {
         if text.value.is_empty() {
-            self.error(text.loc, "an empty path");
+            let what = format!("{} is an empty path", self.subject(text.loc));
+            self.error(text.loc, what);
         }
         self.check(text.loc, check::no_parent(&text.value));
         // Whether it is relative is not known before it is expanded.
@@ -130,7 +158,8 @@ impl Builder<'_> {
     pub fn above_zero(&mut self, given: Option<At<Dur>>, default: Duration) -> Duration {
         let Some(given) = given else { return default };
         if given.value.0.is_zero() {
-            self.error(given.loc, "must be longer than 0");
+            let text = format!("{} must be longer than 0", self.subject(given.loc));
+            self.error(given.loc, text);
         }
         given.value.0
     }
@@ -238,6 +267,9 @@ fn build_for(
 ) -> Plan {
     let mut builder = Builder {
         sources: &layers.sources,
+        root: &merged.root,
+        preset: &layers.preset,
+        why_preset: layers.why_preset(),
         incomplete: !errors.is_empty(),
         errors,
         paths: &merged.paths,

@@ -58,9 +58,11 @@ pub fn files(builder: &mut Builder<'_>, files: Option<Vec<At<File>>>) -> Vec<Fil
     let mut names: Vec<String> = Vec::new();
     let mut pairs = Pairs::default();
     for At { loc, value: file } in files.unwrap_or_default() {
+        let mut twice = false;
         if let Some(name) = &file.name {
             builder.check(name.loc, check::name(&name.value));
             if names.contains(&name.value) {
+                twice = true;
                 let text = format!("there is a file \"{}\" already", builder.show(name));
                 builder.error(name.loc, text);
             }
@@ -78,7 +80,7 @@ pub fn files(builder: &mut Builder<'_>, files: Option<Vec<At<File>>>) -> Vec<Fil
         builder.check(source.loc, check::source(&source.value));
         let state_dir = builder.paths.state_dir.clone();
         let target = builder.path(path, &state_dir);
-        if out.iter().any(|other| other.path == target) {
+        if !twice && out.iter().any(|other| other.path == target) {
             builder.error(path.loc, "another [[file]] has this path already");
         }
         pairs.add(&file, &target);
@@ -238,7 +240,8 @@ fn limit(builder: &mut Builder<'_>, given: Option<At<Maybe<Dur>>>) -> Option<Dur
     let At { loc, value } = given?;
     let limit = value.0?.0;
     if limit.is_zero() {
-        builder.error(loc, "must be longer than 0; \"none\" is for ever");
+        let text = format!("{} must be longer than 0; \"none\" is for ever", builder.subject(loc));
+        builder.error(loc, text);
     }
     Some(limit)
 }
@@ -246,24 +249,31 @@ fn limit(builder: &mut Builder<'_>, given: Option<At<Maybe<Dur>>>) -> Option<Dur
 pub fn cron(builder: &mut Builder<'_>, name: &At<String>, cron: At<Cron>) -> Option<CronPlan> {
     let cron = cron.value;
     if cron.schedule.is_none() || cron.command.is_none() {
-        let key =
-            if cron.command.is_none() { "command: say what to run" } else { "schedule: say when to run" };
-        builder.missing(name.loc, format!("[cron.{}] has no {key}", name.value));
+        let header = format!("[cron.{}]", name.value);
+        let text = match cron.command {
+            None => format!("{header} has no command: {}", builder.preset_with(&header)),
+            Some(_) => format!("{header} has no schedule: say when to run"),
+        };
+        builder.missing(name.loc, text);
     }
     if let Some(schedule) = &cron.schedule {
         let zone = cron.time_zone.as_ref().map(|at| at.value.as_str());
         match (check::check_schedule(&schedule.value, zone), &cron.time_zone) {
             (Ok(()), _) => {}
-            (Err((None, message)), Some(zone)) => builder.error(zone.loc, message),
+            (Err((None, message)), Some(zone)) => {
+                let message = format!("{}: {message}", builder.subject(zone.loc));
+                builder.error(zone.loc, message);
+            }
             (Err((column, message)), _) => {
                 let column = column.unwrap_or(0);
                 let rest = schedule.value.get(column..).unwrap_or_default();
                 let width = if column == 0 { rest.len() } else { rest.find(' ').unwrap_or(rest.len()) };
+                let message = format!("{}: {message}", builder.subject(schedule.loc));
                 builder.error_within(schedule, column, column.saturating_add(width), message);
             }
         }
     }
-    if let Some(max) = cron.max_running.as_ref().filter(|at| at.value == 0) {
+    if let Some(max) = cron.max_running.as_ref().filter(|at| at.value.0 == 0) {
         builder.error(max.loc, "max-running is 1 or more; \"enabled = false\" leaves the entry out");
     }
     Some(CronPlan {
@@ -273,7 +283,7 @@ pub fn cron(builder: &mut Builder<'_>, name: &At<String>, cron: At<Cron>) -> Opt
         work_dir: builder.work_dir(cron.work_dir),
         env: builder.env(cron.env),
         overlap: cron.overlap.map_or(Overlap::Allow, |word| word.0),
-        max_running: cron.max_running.map_or(MAX_RUNNING, |at| at.value),
+        max_running: cron.max_running.map_or(MAX_RUNNING, |at| at.value.0),
         timeout: limit(builder, cron.timeout),
         jitter: cron.jitter.map_or(Duration::ZERO, |at| at.value.0),
         stop_signal: stop_signal_of(builder, cron.stop_signal, Signal::TERM),

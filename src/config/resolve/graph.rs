@@ -15,6 +15,7 @@ pub fn dependencies(
     present: &[&str],
 ) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
+    let mut unknown: Vec<&str> = Vec::new();
     for name in list.unwrap_or_default() {
         if present.contains(&name.value.as_str()) || builder.is_open(&name.value) {
             if !out.contains(&name.value) {
@@ -23,9 +24,12 @@ pub fn dependencies(
             continue;
         }
         let declared: Vec<&str> = builder.declared.iter().map(String::as_str).collect();
-        if !declared.contains(&name.value.as_str()) {
+        if !declared.contains(&name.value.as_str()) && !unknown.contains(&name.value.as_str()) {
+            unknown.push(&name.value);
             let shown = builder.show(name);
-            let hint = suggest::hint(&name.value, &declared, "services");
+            // Itself is never what was meant.
+            let others: Vec<&str> = declared.into_iter().filter(|other| *other != owner).collect();
+            let hint = suggest::hint(&name.value, &others, "other services");
             let message = format!("[service.{owner}] is {key} \"{shown}\", which is no service: {hint}");
             builder.error(name.loc, message);
         }

@@ -30,6 +30,8 @@ use std::path::PathBuf;
 pub struct Layers {
     /// Name of the preset that is the lowest layer, or `none`.
     pub preset: String,
+    /// Nobody named the preset: it was chosen by what is in `work_dir`.
+    pub detected: bool,
     /// `work-dir` where no layer names one.
     pub work_dir: PathBuf,
     /// By the number that places have of their layer.
@@ -52,7 +54,7 @@ impl Layers {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(Self { preset: "none".to_owned(), work_dir, sources, trees })
+        Ok(Self { preset: "none".to_owned(), detected: false, work_dir, sources, trees })
     }
 
     /// Puts the preset called `name` below all others.
@@ -62,6 +64,16 @@ impl Layers {
         self.trees.insert(0, tree::parse(&self.sources, self.sources.len() - 1)?);
         name.clone_into(&mut self.preset);
         Ok(())
+    }
+
+    /// Why the preset is the one that it is, where nobody named it.
+    fn why_preset(&self) -> Option<String> {
+        let dir = self.work_dir.display();
+        self.detected.then(|| match self.preset.as_str() {
+            "laravel" => format!("there is an artisan in {dir}"),
+            "wordpress" => format!("there is a WordPress in {dir}"),
+            _ => format!("there is neither artisan nor wp-config.php in {dir}"),
+        })
     }
 
     /// The highest layer as it is written, if there is any.

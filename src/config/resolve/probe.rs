@@ -6,14 +6,14 @@ use super::service::PING_PATH;
 use crate::config::plan::{FpmPlan, LivePlan, ProbePlan, ReadyPlan, WarmUpPlan};
 use crate::config::schema;
 use crate::config::tree::Loc;
-use crate::config::values::{At, Codes, Command};
+use crate::config::values::{At, Codes, Command, Count};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// What the schema names as the defaults of `warm-up`.
 const BUDGET: Duration = Duration::from_secs(10);
 const PARALLEL: u16 = 4;
-const MOST_PARALLEL: u16 = 64;
+const MOST_PARALLEL: u16 = crate::config::schema::MOST_PARALLEL;
 /// The name of the script in the state directory.
 const WARM_UP_SCRIPT: &str = "warm-up.php";
 
@@ -33,7 +33,7 @@ struct Given {
     host: Option<At<String>>,
     command: Option<At<Command>>,
     notify: bool,
-    notify_fd: Option<At<u16>>,
+    notify_fd: Option<At<Count<3, 255>>>,
 }
 
 pub fn ready(
@@ -81,8 +81,8 @@ pub fn warm_up(
         builder.missing(loc, "warm-up has no paths: say which files and directories to compile".into());
     }
     let work_dir = builder.paths.work_dir.clone();
-    let parallel = given.parallel.as_ref().map_or(PARALLEL, |at| at.value);
-    if let Some(at) = given.parallel.filter(|at| !(1..=MOST_PARALLEL).contains(&at.value)) {
+    let parallel = given.parallel.as_ref().map_or(PARALLEL, |at| at.value.0);
+    if let Some(at) = given.parallel.filter(|at| at.value.0 == 0) {
         builder.error(at.loc, format!("parallel is 1 to {MOST_PARALLEL}"));
     }
     Some(WarmUpPlan {
@@ -125,7 +125,9 @@ pub fn live(
 fn attempts(builder: &mut Builder<'_>, given: Option<At<u32>>, default: u32) -> u32 {
     let Some(given) = given else { return default };
     if !(1..=MOST_ATTEMPTS).contains(&given.value) {
-        builder.error(given.loc, format!("so many attempts in a row: 1 to {MOST_ATTEMPTS}"));
+        let text =
+            format!("{} is 1 to {MOST_ATTEMPTS}, so many attempts in a row", builder.subject(given.loc));
+        builder.error(given.loc, text);
     }
     given.value
 }
@@ -195,12 +197,12 @@ fn companions(builder: &mut Builder<'_>, given: Given, fpm: Option<&FpmPlan>) ->
         return Some(ProbePlan::Command { command });
     }
     if let Some(fd) = given.notify_fd {
-        if !DESCRIPTORS.contains(&fd.value) {
+        if !DESCRIPTORS.contains(&fd.value.0) {
             let (least, most) = (DESCRIPTORS.start(), DESCRIPTORS.end());
             builder
                 .error(fd.loc, format!("notify-fd is {least} to {most}: below are stdin, stdout and stderr"));
         }
-        return Some(ProbePlan::NotifyFd { fd: fd.value });
+        return Some(ProbePlan::NotifyFd { fd: fd.value.0 });
     }
     Some(ProbePlan::Notify)
 }

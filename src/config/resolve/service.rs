@@ -6,7 +6,7 @@ use crate::config::plan::{
     Backoff, FpmPlan, GiveUp, KillMode, ReadyPlan, Restart, ServicePlan, Signal, StopScope, Then,
 };
 use crate::config::schema;
-use crate::config::values::{At, Command, Dur, Maybe, Sig, show_duration};
+use crate::config::values::{At, Command, Count, Dur, Maybe, Sig, show_duration};
 use std::time::Duration;
 
 const START_GRACE: Duration = Duration::from_secs(1);
@@ -14,7 +14,7 @@ const START_GRACE: Duration = Duration::from_secs(1);
 const STAGGER: Duration = Duration::from_millis(250);
 /// A queue worker ends after its job; Laravel kills a job after a minute unless told otherwise, and people tell it minutes.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(600);
-const MAX_INSTANCES: u16 = 1000;
+pub use crate::config::schema::MAX_INSTANCES;
 pub const PING_PATH: &str = "/-/fpm-ping";
 const STATUS_PATH: &str = "/-/fpm-status";
 /// What FPM is given to end by itself before KILL: its own escalation takes a second after its timeout, see
@@ -32,7 +32,8 @@ pub fn service(
 ) -> Option<ServicePlan> {
     let service = service.value;
     if service.command.is_none() {
-        let text = format!("[service.{}] has no command: say what to run", name.value);
+        let header = format!("[service.{}]", name.value);
+        let text = format!("{header} has no command: {}", builder.preset_with(&header));
         builder.missing(name.loc, text);
     }
     let essential = service.essential.unwrap_or(false);
@@ -92,16 +93,12 @@ fn stop_timeout(builder: &mut Builder<'_>, given: Option<At<Maybe<Dur>>>) -> Opt
     Some(part)
 }
 
-fn instances(builder: &mut Builder<'_>, given: Option<&At<u16>>) -> u16 {
-    let Some(given) = given else { return 1 };
-    match given.value {
-        0 => builder.error(given.loc, "instances is 1 or more; \"enabled = false\" leaves a service out"),
-        count if count > MAX_INSTANCES => {
-            builder.error(given.loc, format!("instances is at most {MAX_INSTANCES}"))
-        }
-        _ => {}
+fn instances(builder: &mut Builder<'_>, given: Option<&At<Count<1, MAX_INSTANCES>>>) -> u16 {
+    let Some(At { loc, value: Count(count) }) = given else { return 1 };
+    if *count == 0 {
+        builder.error(*loc, "instances is 1 or more; \"enabled = false\" leaves a service out");
     }
-    given.value
+    *count
 }
 
 /// KILL and STOP cannot be caught: the first is no request, the second stops nothing for good.
@@ -208,7 +205,7 @@ fn fpm(builder: &mut Builder<'_>, given: schema::Fpm, stop_timeout: Option<Durat
     if let Some(At { loc, value: Dur(timeout) }) = &given.process_control_timeout {
         builder.within_stop(*loc, "process-control-timeout", *timeout);
         if timeout.subsec_millis() != 0 {
-            builder.error(*loc, "PHP-FPM counts whole seconds");
+            builder.error(*loc, "process-control-timeout is in whole seconds: PHP-FPM counts no others");
         }
     }
     for (key, path) in [("ping-path", &given.ping_path), ("status-path", &given.status_path)] {

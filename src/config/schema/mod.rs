@@ -20,6 +20,11 @@ use super::plan::{FileFormat, LogFormat, LogLevel, OnStall, Verify};
 use super::values::{At, Command, Dur, Maybe, Mode, Named, OnChange, Plain, Size, Word};
 use serde::Deserialize;
 
+/// The most that `instances` may be.
+pub const MAX_INSTANCES: u16 = 1000;
+/// The most that `parallel` of a warm-up may be.
+pub const MOST_PARALLEL: u16 = 64;
+
 /// Configuration of init, the PID 1 of a PHP container.
 ///
 /// It is layered over a preset: tables are merged key by key, `[service.NAME]`, `[cron.NAME]`, `[[boot]]` and

@@ -1,7 +1,7 @@
 //! `ready` and `live` of a service.
 
 use crate::config::plan::{LiveNotify, ReadyNotify};
-use crate::config::values::{At, Codes, Command, Dur, Word};
+use crate::config::values::{At, Codes, Command, Count, Dur, Word};
 use serde::Deserialize;
 
 /// A probe: one of `fastcgi`, `tcp`, `unix`, `http` and `command`, tried until it answers; or `notify` or `notify-fd`, by
@@ -43,7 +43,7 @@ pub struct Ready {
     pub notify: Option<At<Word<ReadyNotify>>>,
     /// The service writes a line feed to this descriptor, 3 to 255, as under s6. What it writes before is ignored.
     #[cfg_attr(test, schemars(extend("examples" = [3], "x-live" = false)))]
-    pub notify_fd: Option<At<u16>>,
+    pub notify_fd: Option<At<Count<3, 255>>>,
     /// The time between two attempts.
     #[cfg_attr(test, schemars(extend("default" = "50ms")))]
     pub interval: Option<At<Dur>>,

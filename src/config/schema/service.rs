@@ -1,9 +1,9 @@
 //! `[service.NAME]` and `[cron.NAME]`.
 
-use super::WarmUp;
 use super::probe::{Live, Ready};
+use super::{MAX_INSTANCES, WarmUp};
 use crate::config::plan::{KillMode, LogFormat, OnStall, Overlap, Restart, StopScope, Then};
-use crate::config::values::{At, Command, Dur, Maybe, Mode, Named, Plain, Sig, Word};
+use crate::config::values::{At, Command, Count, Dur, Maybe, Mode, Named, Plain, Sig, Word};
 use serde::Deserialize;
 
 /// A program that is kept running.
@@ -31,7 +31,7 @@ pub struct Service {
     pub env: Option<Named<Plain>>,
     /// How many run side by side, 1 to 1000.
     #[cfg_attr(test, schemars(extend("default" = 1)))]
-    pub instances: Option<At<u16>>,
+    pub instances: Option<At<Count<1, MAX_INSTANCES>>>,
     /// Its permanent failure ends the container with its exit code.
     #[cfg_attr(test, schemars(extend("default" = false, "examples" = [true])))]
     pub essential: Option<bool>,
@@ -207,7 +207,7 @@ pub struct Cron {
     pub overlap: Option<Word<Overlap>>,
     /// The most runs at a time with `overlap = "allow"`, 1 or more.
     #[cfg_attr(test, schemars(extend("default" = 10)))]
-    pub max_running: Option<At<u16>>,
+    pub max_running: Option<At<Count<1, { u16::MAX }>>>,
     /// After which a run is stopped. Not given, or `"none"`: never.
     #[cfg_attr(test, schemars(extend("default" = "none", "examples" = ["10m"])))]
     pub timeout: Option<At<Maybe<Dur>>>,

@@ -1,6 +1,7 @@
 //! `warm-up` of a service.
 
-use crate::config::values::{At, Dur};
+use super::MOST_PARALLEL;
+use crate::config::values::{At, Count, Dur};
 use serde::Deserialize;
 
 /// Files that are compiled into PHP-FPM's opcache after it has started and before it counts as ready, by a script that
@@ -20,5 +21,5 @@ pub struct WarmUp {
     pub budget: Option<At<Dur>>,
     /// How many requests share the files, 1 to 64. Each takes a worker of the pool.
     #[cfg_attr(test, schemars(extend("default" = 4)))]
-    pub parallel: Option<At<u16>>,
+    pub parallel: Option<At<Count<1, MOST_PARALLEL>>>,
 }

@@ -176,6 +176,27 @@ impl Text for Plain {
     }
 }
 
+/// A whole number of which no more than `MOST` is taken. What is less than `LEAST` is for a check to refuse, which can say more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count<const LEAST: u16, const MOST: u16>(pub u16);
+
+impl<'de, const LEAST: u16, const MOST: u16> Deserialize<'de> for Count<LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number<const LEAST: u16, const MOST: u16>;
+        impl<const LEAST: u16, const MOST: u16> Visitor<'_> for Number<LEAST, MOST> {
+            type Value = u16;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from {LEAST} to {MOST}")
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<u16, E> {
+                let fits = u16::try_from(number).ok().filter(|number| *number <= MOST);
+                fits.ok_or_else(|| E::invalid_value(de::Unexpected::Signed(number), &self))
+            }
+        }
+        deserializer.deserialize_u16(Number::<LEAST, MOST>).map(Self)
+    }
+}
+
 /// A program and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Vec<String>);

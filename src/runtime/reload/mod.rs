@@ -301,8 +301,8 @@ impl Reloads {
         if self.complaint.as_ref() == Some(&failure.text) {
             tracing::debug!("{}", failure.text);
         } else {
-            tracing::warn!("cannot refresh: {}; everything stays as it was", failure.text);
-            failure.hints.iter().for_each(|hint| tracing::warn!("{hint}"));
+            let text = format!("{}; everything stays as it was", failure.text);
+            tracing::warn!("cannot refresh: {}", Failure { text, ..failure.clone() }.with_hints());
             self.complaint = Some(failure.text.clone());
         }
         self.follow(shell)
@@ -314,8 +314,7 @@ impl Reloads {
         if known {
             tracing::debug!("{text}");
         } else {
-            tracing::error!("{text}");
-            failure.hints.iter().for_each(|hint| tracing::error!("{hint}"));
+            Failure { text: text.clone(), ..failure.clone() }.log();
         }
         self.complaint = Some(failure.text.clone());
         self.tell(shell, &Verdict { code: failure.code, text });
