@@ -188,6 +188,7 @@ impl Task {
                 "AWS_EXECUTION_ENV",
                 "AWS_REGION",
                 "ECS_CONTAINER_METADATA_URI_V4",
+                "INIT_INSTANCE",
                 "PATH",
             ],
         );
