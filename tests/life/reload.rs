@@ -147,7 +147,7 @@ fn requests_during_a_reload_become_one_and_everything_else_goes_on() {
         return;
     }
     let crashing = "\n[service.crashing]\ncommand = [\"sh\", \"-c\", \"echo crashed; sleep 0.05\"]\n\
-                    backoff = { initial = \"1ms\", factor = 1.0 }\n";
+                    backoff = { initial = \"10ms\", factor = 1.0 }\n";
     let mut container = running(crashing);
     source(&container, "VALUE=2\nHANG=1\n");
     container.signal("HUP");
