@@ -295,15 +295,15 @@ impl Supervisor {
 
     /// Does what is due and what the event made possible.
     fn settle(&mut self, turn: &mut Turn<'_>) {
-        let stopping = self.is_stopping();
         self.units.iter_mut().for_each(|unit| unit.tick(turn));
-        self.crons.iter_mut().for_each(|cron| cron.tick(stopping, turn));
-        // Judged before anything starts: what begins a stop must not start a service in the same breath.
+        self.crons.iter_mut().for_each(|cron| cron.tick(turn));
+        // Judged before anything starts: what begins a stop must not start a service or a run in the same breath.
         if self.phase == Phase::Up {
             self.each_with_gate(turn, Unit::suffer);
             self.judge(turn);
         }
         if self.phase == Phase::Up {
+            self.crons.iter_mut().for_each(|cron| cron.advance(turn));
             self.each_with_gate(turn, Unit::advance);
         }
         if let Some(stop) = &mut self.stop

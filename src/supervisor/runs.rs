@@ -269,15 +269,16 @@ impl Cron {
         }
     }
 
-    /// Does what is due, drops what has ended, starts what waited.
-    pub fn tick(&mut self, stopping: bool, turn: &mut Turn<'_>) {
+    /// Does what is due, drops what has ended.
+    pub fn tick(&mut self, turn: &mut Turn<'_>) {
         for run in &mut self.runs {
             run.tick(self.manner, turn);
         }
         self.runs.retain(|run| !run.process.gone());
-        if stopping {
-            return;
-        }
+    }
+
+    /// Starts what waited. The container is up.
+    pub fn advance(&mut self, turn: &mut Turn<'_>) {
         if self.held_until.is_some_and(|at| at <= turn.now) {
             self.held_until = None;
             self.fire(turn);
