@@ -32,6 +32,8 @@ pub enum Step {
     Clock(i64),
     /// For so long no process can be started.
     Famine(Duration),
+    /// For so long the whole container is frozen.
+    Freeze(Duration),
     /// Somebody kills a process.
     Shoot(u64),
     /// Nobody reads the log, or somebody does again.
@@ -250,6 +252,7 @@ fn random_step(luck: &mut Luck) -> Step {
         12 | 13 => Step::Shoot(luck.next()),
         14 => Step::Famine(luck.span().min(secs(20))),
         15 => Step::Stall(luck.one_in(2)),
+        17 => Step::Freeze(luck.span()),
         16 => Step::Clock(random_clock(luck)),
         _ => random_line(luck),
     }

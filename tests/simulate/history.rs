@@ -93,6 +93,7 @@ fn take<C: Core>(world: &mut World<C>, case: &Case, step: &Step) {
             world.note(|| format!("{now:?} no process can be started for {span:?}"));
             world.famine = now.after(*span);
         }
+        Step::Freeze(span) => world.freeze(*span),
         Step::Shoot(seed) => world.shoot(&mut Luck::new(*seed)),
         Step::Stall(stalled) => {
             if let Some(relay) = &mut world.relay {

@@ -33,6 +33,7 @@ invariants! {
     Awaited "What is in BACKOFF is waited for, by a deadline or by what it left behind."
     Killed "What was told to end and does not gets SIGKILL at its limit."
     KillsTheTold "SIGKILL comes to a main process that was told to end, and to no other."
+    InTime "A run that is ended by its timeout has had all of it, and time that the container was frozen does not count."
     TermOnce "A stop sends TERM to a whole group once, and once more when somebody asks for the stop again."
     SignalsTheLiving "A signal goes to what the shell still knows, never to what is gone."
     SignalsTheReady "A reload or pause signal goes to a main process that is RUNNING or on its way down."

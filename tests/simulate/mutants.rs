@@ -33,6 +33,7 @@ enum Mistake {
     GoesOnAfterTheExit,
     Panics,
     TellsTwice,
+    CountsFreezes,
 }
 
 struct Mutant {
@@ -135,6 +136,7 @@ impl Core for Mutant {
             }
             (Event::Exited { leftovers, .. }, Mistake::Hurries) => *leftovers = false,
             (Event::Pause, Mistake::IgnoresThePause) => return,
+            (Event::Frozen { .. }, Mistake::CountsFreezes) => event = Event::Deadline,
             _ => {}
         }
         let told = event.clone();
@@ -214,5 +216,6 @@ found! {
     one_that_fails_a_stop_is_found FailsAStop breaks CleanExit;
     one_that_goes_on_after_the_exit_is_found GoesOnAfterTheExit breaks LastWord;
     one_that_tells_twice_is_found TellsTwice breaks TermOnce;
+    one_that_counts_freezes_is_found CountsFreezes breaks InTime;
     one_that_panics_is_found Panics breaks NoPanic;
 }

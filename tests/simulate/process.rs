@@ -134,6 +134,9 @@ pub struct Proc {
     pub since: super::world::Moment,
     /// It has had any signal of a stop; it has had KILL.
     pub signalled: bool,
+    /// What it may take, and how much of its life was spent frozen.
+    pub timeout: Option<Duration>,
+    pub frozen: Duration,
     /// How often its whole group has had TERM.
     pub terms: u32,
     pub killed: Option<super::world::Moment>,

@@ -5,7 +5,7 @@ use crate::invariants::Invariant;
 use crate::process::{Behaviour, Death, Proc};
 use crate::subject::Core;
 use php_init::config::plan::{Signal, StopScope};
-use php_init::supervisor::{Action, Event, ExitStatus, Id, SpawnFault, State};
+use php_init::supervisor::{Action, Event, ExitStatus, Id, Notice, SpawnFault, State};
 use std::time::Duration;
 
 /// How long what survives SIGKILL holds its successor up.
@@ -49,7 +49,7 @@ impl<C: Core> World<C> {
                 self.plan(Duration::ZERO, Happening::Counted);
             }
             Action::CountOrphans => self.plan(Duration::ZERO, Happening::Counted),
-            Action::Notice(notice) => self.notices.push((self.now, notice)),
+            Action::Notice(notice) => self.told(notice),
             Action::Exit { code } => self.exited(code),
         }
     }
@@ -83,7 +83,30 @@ impl<C: Core> World<C> {
             relay.open(generation);
             Ok(())
         });
-        self.procs.insert(id, fresh(behaviour, generation, self.now));
+        let timeout = match id {
+            Id::Run { unit, .. } => self.crons.get(usize::from(unit)).and_then(|cron| cron.timeout),
+            Id::Service { .. } => None,
+        };
+        self.procs.insert(id, Proc { timeout, ..fresh(behaviour, generation, self.now) });
+    }
+
+    fn told(&mut self, notice: Notice) {
+        if let Some(process) = notice.about.and_then(|id| self.procs.get(&id))
+            && notice.text.contains("beyond its timeout")
+        {
+            let awake = self.now.since(process.since).saturating_sub(process.frozen);
+            if process.timeout.is_none_or(|timeout| awake < timeout) {
+                self.fail(Invariant::InTime, || format!("{:?} has had {awake:?}", notice.about));
+            }
+        }
+        self.notices.push((self.now, notice));
+    }
+
+    /// Clocks go on, and nothing else does; what should have happened meanwhile happens afterwards.
+    pub fn freeze(&mut self, span: Duration) {
+        self.now = self.now.after(span);
+        self.procs.values_mut().for_each(|process| process.frozen += span);
+        self.tell(Event::Frozen { lost: span });
     }
 
     fn next_pid(&mut self) -> i32 {
@@ -252,6 +275,8 @@ fn fresh(behaviour: Behaviour, generation: u64, now: Moment) -> Proc {
         heirs_dead: false,
         since: now,
         signalled: false,
+        timeout: None,
+        frozen: Duration::ZERO,
         terms: 0,
         killed: None,
         kill_by: None,
