@@ -6,7 +6,7 @@
 //! are for what is slow. The kernel tells the two apart: who waits for a processor is ready to run and is counted
 //! (run_delay in /proc/thread-self/schedstat, Documentation/scheduler/sched-stats.rst; throttling is in it), who is frozen is not.
 //!
-//! The rule: a timer that is late by more than [`HELD_UP`], beyond the time that init ran or was ready to run meanwhile, was late
+//! The rule: a timer that is late by more than `HELD_UP`, beyond the time that init ran or was ready to run meanwhile, was late
 //! by a freeze, and that much was lost. Long waits are made in steps, so that a freeze in the middle of one is noticed too. Where the
 //! kernel has no schedstat (gVisor), a busy machine counts as a freeze; [`Limit`] bounds what comes of it.
 

@@ -94,7 +94,7 @@ fn close_range_cloexec() -> io::Result<()> {
     check(i32::try_from(result).unwrap_or(-1)).map(drop)
 }
 
-/// Name of the file system at `path`: see [`file_system_name`].
+/// Name of the file system at `path`: see `file_system_name`.
 pub fn file_system(path: &Path) -> io::Result<String> {
     Ok(file_system_name(magic(&nix::sys::statfs::statfs(path)?)))
 }

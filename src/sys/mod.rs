@@ -18,7 +18,7 @@
 //! | [`local`] | the client's end of a unix socket, under a time limit |
 //! | [`capabilities`] | which of root's powers init lacks |
 //! | [`cgroup`] | the kernel's count of out-of-memory kills |
-//! | [`oom`] | the OOM score of children |
+//! | `oom` | the OOM score of children |
 //! | [`files`] | probing, making and placing files as another user, safely |
 //! | [`socket`] | where the control socket is: long paths, its mode, who hung up
 //! | [`clock`] | monotonic and wall time, and an alarm that notices a stepped clock |

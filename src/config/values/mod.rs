@@ -153,7 +153,7 @@ macro_rules! text_type {
 }
 text_type!(Codes, Dur, Size, Mode, Sig);
 
-/// As a string: [`super::de`] gives what is printed of it where a plan is made to be printed.
+/// As a string: `config::de` gives what is printed of it where a plan is made to be printed.
 impl<'de> Deserialize<'de> for Plain {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_string(Reader(PhantomData))
