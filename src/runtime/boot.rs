@@ -2,6 +2,7 @@
 
 use super::children::Gone;
 use super::fetching::Fetching;
+use super::off_loop::OffLoop;
 use super::shell::Shell;
 use super::step::{OnStop, StepEnd};
 use super::stepping::Stepping;
@@ -49,15 +50,23 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
     }
     let board = Rc::clone(&shell.board);
     let span = board.begin(SpanKind::Init, "preflight");
-    let checked = preflight::preflight(shell, mode);
+    let (mut site, its_mode) = (shell.site(), mode.clone());
+    let work = OffLoop::start(move |progress| {
+        site.progress = progress.clone();
+        let checked = preflight::preflight(&mut site, &its_mode);
+        if checked.is_ok() && its_mode.boots() {
+            // Once the state directory is init's own.
+            super::reload::sweep(&site);
+        }
+        checked
+    });
+    let checked = shell.wait_off_loop("preflight", work).await.and_then(|checked| checked);
     board.end(span, checked.is_ok());
     checked?;
     if !mode.boots() {
         tracing::info!("--no-boot: nothing is fetched and no boot step runs");
         return Ok(());
     }
-    // Once the state directory is init's own.
-    super::reload::sweep(&shell.plan);
     let plan = shell.plan.clone();
     tell_of_no_dotenv(shell);
     for file in &plan.files {

@@ -188,10 +188,10 @@ fn prepare(shell: &mut Shell, mode: &Mode, path: &Path) -> Result<(), String> {
     if directory == shell.plan.state_dir && directory.is_dir() {
         // Taken over before the socket is in it. Where that is refused, the preflight tells, if anything needs it; the
         // socket does without, since its clients look who serves it.
-        let refused = state_dir::prepare(shell, app.as_ref());
+        let refused = state_dir::prepare(&shell.plan, shell.own_uid, app.as_ref());
         refused.unwrap_or_else(|why| tracing::debug!("{why}"));
     } else if !directory.is_dir() {
-        state_dir::make_own(shell, directory, app.as_ref())?;
+        state_dir::make_own(shell.own_uid, directory, app.as_ref())?;
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 use tracing_subscriber::filter::LevelFilter;
@@ -38,6 +38,7 @@ static DIRECT: Mutex<Direct> = Mutex::new(Direct::new());
 thread_local! {
     static OUTPUT: RefCell<Option<Output>> = const { RefCell::new(None) };
     static TAIL: RefCell<Option<Rc<Tail>>> = const { RefCell::new(None) };
+    static FORWARD: RefCell<Option<mpsc::Sender<Forwarded>>> = const { RefCell::new(None) };
 }
 
 /// Takes `tracing` events from now on. Call it once, first thing; later calls only [`configure`].
@@ -87,6 +88,20 @@ pub struct Attached(());
 pub fn attach(output: Output) -> Attached {
     OUTPUT.set(Some(output));
     Attached(())
+}
+
+/// An event of another thread.
+pub struct Forwarded(LogLevel, Facts);
+
+/// Sends this thread's events to another one, which shows them with [`show`], from now on.
+pub fn forward(to: mpsc::Sender<Forwarded>) {
+    FORWARD.set(Some(to));
+}
+
+/// Shows an event of another thread as one of this thread's.
+pub fn show(Forwarded(level, facts): &Forwarded) {
+    keep(*level, facts);
+    emit(&render(*level, &facts.message, &facts.fields));
 }
 
 /// Keeps this thread's events in `tail` too, from now on.
@@ -140,8 +155,12 @@ impl<S: Subscriber> Layer<S> for Journal {
             Level::DEBUG => LogLevel::Debug,
             Level::TRACE => LogLevel::Trace,
         };
-        keep(level, &facts);
-        emit(&render(level, &facts.message, &facts.fields));
+        let event = Forwarded(level, facts);
+        match FORWARD.try_with(|to| to.try_borrow().ok().and_then(|to| (*to).clone())).ok().flatten() {
+            // Whoever showed them has gone.
+            Some(to) => to.send(event).unwrap_or_else(|unsent| show(&unsent.0)),
+            None => show(&event),
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub mod migrate;
 pub mod mirror;
 pub mod needs;
 pub mod observe;
+pub mod off_loop;
 pub mod oneoff;
 pub mod output;
 pub mod preflight;
@@ -53,7 +54,7 @@ use shell::Shell;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::pin::pin;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// What the container is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +83,7 @@ impl Mode {
 ///
 /// `load` runs when signals are no longer lost: a stop signal that reaches PID 1 before is dropped by the kernel. It runs
 /// again at each reload.
-pub fn run(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'static) -> u8 {
+pub fn run(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + Send + Sync + 'static) -> u8 {
     journal::install(LogLevel::Info, LogFormat::Plain);
     fault::tell_all();
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| enter(mode, load)));
@@ -90,7 +91,7 @@ pub fn run(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'stat
     outcome.unwrap_or(exit::SOFTWARE)
 }
 
-fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'static) -> u8 {
+fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + Send + Sync + 'static) -> u8 {
     let refused = |what: &str, error: &std::io::Error| {
         tracing::error!("cannot {what}: {}", sys::words(error));
         exit::OS
@@ -129,7 +130,7 @@ fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + 'static
             Ok(shell) => shell,
             Err(error) => return refused("start", &error),
         };
-        shell.load = Rc::new(load);
+        shell.load = Arc::new(load);
         let ended = fault::caught(pin!(life(&mut shell, mode))).await;
         let code = match ended {
             Ok(code) => code,

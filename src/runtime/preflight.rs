@@ -3,9 +3,8 @@
 use super::Mode;
 use super::boot::End;
 use super::needs::{self, Problem};
-use super::shell::Shell;
+use super::shell::Site;
 use super::state_dir::{self, Needed};
-use crate::config::plan::Plan;
 use crate::exit;
 use crate::sys::files::{self, Made};
 use crate::sys::users::Identity;
@@ -15,12 +14,15 @@ use std::path::Path;
 /// Mode of directories that init makes for the application.
 const DIRECTORY_MODE: u32 = 0o755;
 
-/// Checks and prepares; every problem is logged. Without a boot none of them ends anything: whoever asks for that wants to
+/// Checks and prepares; every problem is logged. For a thread of its own: any of the paths may be on a file system that does
+/// not answer.
+///
+/// Without a boot none of them ends anything: whoever asks for that wants to
 /// look at a container that has some.
 ///
 /// # Errors
 /// [`End::Failed`] with the code of the first problem.
-pub fn preflight(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
+pub fn preflight(shell: &mut Site, mode: &Mode) -> Result<(), End> {
     let plan = shell.plan.clone();
     if let (Some(user), true) = (&plan.user, shell.own_uid != 0) {
         tracing::info!("user \"{user}\" is ignored: init runs as uid {}, so everything does", shell.own_uid);
@@ -45,9 +47,11 @@ pub fn preflight(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
     }
     // A state directory that the plan gives away was refused, and stays as it is.
     for path in plan.writable.iter().chain(&plan.directories).filter(|path| **path != plan.state_dir) {
+        shell.progress.at(path);
         hand_over(path, app.as_ref());
     }
-    writable(&plan, app.as_ref(), &mut problems);
+    writable(shell, app.as_ref(), &mut problems);
+    shell.progress.at(&plan.work_dir);
     let environment = shell.environment.clone();
     problems.extend(needs::unmet(&plan, mode, &environment, &mut |user| shell.identity(user)));
     report(&problems, mode)
@@ -73,12 +77,13 @@ fn report(problems: &[Problem], mode: &Mode) -> Result<(), End> {
 }
 
 /// Makes or takes over the state directory, where something is to be placed in it.
-fn state_directory(shell: &Shell, mode: &Mode, app: Option<&Identity>, problems: &mut Vec<Problem>) {
+fn state_directory(shell: &Site, mode: &Mode, app: Option<&Identity>, problems: &mut Vec<Problem>) {
     let needed = state_dir::needed(&shell.plan, mode);
     if needed == Needed::No {
         return;
     }
-    let Err(error) = state_dir::prepare(shell, app) else { return };
+    shell.progress.at(&shell.plan.state_dir);
+    let Err(error) = state_dir::prepare(&shell.plan, shell.own_uid, app) else { return };
     if needed == Needed::Required {
         problems.push(Problem { code: exit::CANT_CREATE, text: error });
     } else {
@@ -87,15 +92,16 @@ fn state_directory(shell: &Shell, mode: &Mode, app: Option<&Identity>, problems:
 }
 
 /// Where files are placed outside the state directory. Without root also the directories below it.
-fn file_directories(shell: &Shell, app: Option<&Identity>, problems: &mut Vec<Problem>) {
+fn file_directories(shell: &Site, app: Option<&Identity>, problems: &mut Vec<Problem>) {
     let state = &shell.plan.state_dir;
     let directories = shell.plan.files.iter().filter_map(|file| file.path.parent());
     let directories: BTreeSet<&Path> = directories.filter(|dir| dir != state).collect();
     for dir in directories {
+        shell.progress.at(dir);
         let usable = match dir.starts_with(state) {
             // They had their turn with it.
             true if shell.own_uid == 0 => Ok(()),
-            true => state_dir::make_own(shell, dir, app),
+            true => state_dir::make_own(shell.own_uid, dir, app),
             false => files::probe_writable(dir, None).map_err(|error| error.to_string()),
         };
         if let Err(text) = usable {
@@ -106,10 +112,11 @@ fn file_directories(shell: &Shell, app: Option<&Identity>, problems: &mut Vec<Pr
 
 /// Warns of a directory that the application may not enter, such as a tmpfs of mode 0700: it would start without any
 /// error and without its .env. No failure, since a file may be meant for root.
-fn unreachable(shell: &Shell, app: Option<&Identity>) {
+fn unreachable(shell: &Site, app: Option<&Identity>) {
     let Some(app) = app else { return };
     for file in shell.plan.files.iter().filter(|file| file.owner.is_none()) {
         let Some(dir) = file.path.parent() else { continue };
+        shell.progress.at(dir);
         let entered =
             files::as_user(Some(app), || std::fs::metadata(dir.join("."))).and_then(|result| result);
         if entered.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
@@ -139,10 +146,12 @@ fn hand_over(path: &Path, app: Option<&Identity>) {
 
 /// Makes the directories, with their parents, and probes the paths that must be writable. A directory that cannot be
 /// made in a path that cannot be written is no problem of its own: mending the one mends the other.
-fn writable(plan: &Plan, app: Option<&Identity>, problems: &mut Vec<Problem>) {
+fn writable(shell: &Site, app: Option<&Identity>, problems: &mut Vec<Problem>) {
+    let plan = &shell.plan;
     let problem = |text: String| Problem { code: exit::CANT_CREATE, text };
     let mut unmade = Vec::new();
     for path in &plan.directories {
+        shell.progress.at(path);
         match files::make_directory(path, app, DIRECTORY_MODE) {
             Ok(Made::Created) => tracing::debug!("made {}", path.display()),
             Ok(Made::Existed) => {}
@@ -151,6 +160,7 @@ fn writable(plan: &Plan, app: Option<&Identity>, problems: &mut Vec<Problem>) {
     }
     let mut refused: Vec<&Path> = Vec::new();
     for path in &plan.writable {
+        shell.progress.at(path);
         if let Err(error) = files::probe_writable(path, app) {
             refused.push(path);
             problems.push(problem(error.to_string()));

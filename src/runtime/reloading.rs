@@ -33,6 +33,12 @@ impl Loop<'_> {
         self.change(change).await
     }
 
+    /// A reload has read the configuration.
+    pub async fn reload_read(&mut self) -> Option<u8> {
+        let change = self.reloads.go_on(self.shell);
+        self.change(change).await
+    }
+
     /// Makes what a reload, or a look at files, has led to, and what was asked for meanwhile.
     pub async fn change(&mut self, change: Option<Change>) -> Option<u8> {
         let mut next = change;

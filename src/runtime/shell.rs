@@ -4,6 +4,7 @@ use super::board::Board;
 use super::children::{Children, Gone};
 use super::control::Control;
 use super::env::Environment;
+use super::off_loop::Progress;
 use super::output::{Limits, Output};
 use super::relay::Relays;
 use super::signals::Signals;
@@ -19,6 +20,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the logs may take to be written at the end: a container whose stdout nobody reads must still exit.
@@ -37,7 +39,7 @@ pub enum Happening {
 }
 
 /// Reads the configuration as the command line said.
-pub type Load = Rc<dyn Fn() -> Result<Plan, Vec<ConfigError>>>;
+pub type Load = Arc<dyn Fn() -> Result<Plan, Vec<ConfigError>> + Send + Sync>;
 
 /// The shared state of the shell.
 pub struct Shell {
@@ -73,6 +75,41 @@ pub struct Shell {
 pub struct Origin {
     pub source: String,
     pub etag: Option<String>,
+}
+
+/// Copies of what a thread needs to look at the container's files: see [`super::off_loop`].
+pub struct Site {
+    pub plan: Plan,
+    pub environment: Environment,
+    pub own_uid: u32,
+    identities: HashMap<String, Identity>,
+    /// Where the work is.
+    pub progress: Progress,
+}
+
+impl Site {
+    /// As [`Shell::identity`].
+    ///
+    /// # Errors
+    /// As [`Shell::identity`].
+    pub fn identity(&mut self, user: Option<&str>) -> Result<Option<Identity>, UsersError> {
+        identity(&self.plan, self.own_uid, user, &mut self.identities)
+    }
+}
+
+fn identity(
+    plan: &Plan,
+    own_uid: u32,
+    user: Option<&str>,
+    known: &mut HashMap<String, Identity>,
+) -> Result<Option<Identity>, UsersError> {
+    let Some(name) = user.or(plan.user.as_deref()) else { return Ok(None) };
+    if let Some(found) = known.get(name) {
+        return Ok(Some(found.clone()));
+    }
+    let found = needs::identity(plan, own_uid, user)?;
+    known.extend(found.clone().map(|found| (name.to_owned(), found)));
+    Ok(found)
 }
 
 impl Shell {
@@ -111,10 +148,21 @@ impl Shell {
             pipes_stay: false,
             stop: None,
             role,
-            load: Rc::new(|| Err(Vec::new())),
+            load: Arc::new(|| Err(Vec::new())),
             origins: HashMap::new(),
             plan: Rc::new(plan),
         })
+    }
+
+    /// What a thread of its own needs to look at the container's files.
+    pub fn site(&self) -> Site {
+        Site {
+            plan: (*self.plan).clone(),
+            environment: self.environment.clone(),
+            own_uid: self.own_uid,
+            identities: self.identities.clone(),
+            progress: Progress::default(),
+        }
     }
 
     /// Whom a child runs as: `user`, else the plan's. `None` when init is not root, and so cannot choose.
@@ -122,17 +170,7 @@ impl Shell {
     /// # Errors
     /// The user or group is not in /etc/passwd or /etc/group.
     pub fn identity(&mut self, user: Option<&str>) -> Result<Option<Identity>, UsersError> {
-        let Some(name) = user.or(self.plan.user.as_deref()) else { return Ok(None) };
-        if self.own_uid != 0 {
-            return Ok(None);
-        }
-        if let Some(known) = self.identities.get(name) {
-            return Ok(Some(known.clone()));
-        }
-        let name = name.to_owned();
-        let found = needs::identity(&self.plan, self.own_uid, user)?;
-        self.identities.extend(found.clone().map(|found| (name, found)));
-        Ok(found)
+        identity(&self.plan, self.own_uid, user, &mut self.identities)
     }
 
     /// Waits for the deadline, children to end, or a signal. From the first signal to stop the budget of the stop runs.

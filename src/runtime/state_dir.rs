@@ -41,11 +41,10 @@ pub fn needed(plan: &Plan, mode: &Mode) -> Needed {
 ///
 /// # Errors
 /// Why it cannot be used, with the remedy.
-pub fn prepare(shell: &Shell, app: Option<&Identity>) -> Result<(), String> {
-    let plan = &shell.plan;
+pub fn prepare(plan: &Plan, own_uid: u32, app: Option<&Identity>) -> Result<(), String> {
     let dir = plan.state_dir.as_path();
-    if shell.own_uid != 0 {
-        return make_own(shell, dir, app);
+    if own_uid != 0 {
+        return make_own(own_uid, dir, app);
     }
     if let Some(path) = given_away(plan, app) {
         return Err(format!(
@@ -69,8 +68,8 @@ pub fn prepare(shell: &Shell, app: Option<&Identity>) -> Result<(), String> {
 ///
 /// # Errors
 /// Why it cannot be used, with the remedy.
-pub fn make_own(shell: &Shell, dir: &Path, app: Option<&Identity>) -> Result<(), String> {
-    if shell.own_uid == 0 {
+pub fn make_own(own_uid: u32, dir: &Path, app: Option<&Identity>) -> Result<(), String> {
+    if own_uid == 0 {
         own(dir, app)?;
     } else {
         files::make_directory(dir, None, MODE).map_err(|error| error.to_string())?;

@@ -149,6 +149,7 @@ impl Loop<'_> {
                 due = self.cron.due() => ended = self.due(due).await,
                 () = clock::until(self.looks.at()) => ended = self.look().await,
                 () = clock::until(self.reloads.deadline()) => ended = self.reload_due().await,
+                () = self.reloads.read() => ended = self.reload_read().await,
                 // One CHLD may stand for more ends than a batch holds; the rest waits until everything else had its turn.
                 () = std::future::ready(()), if self.shell.children.more_to_reap() => ended = self.reap().await,
                 () = self.shell.children.due() => ended = self.reap().await,

@@ -289,3 +289,45 @@ fn without_dev_it_says_what_is_missing() {
     container.says("web: cannot start \"sleep\": cannot open /dev/null: no such file or directory", 2);
     assert_eq!(container.stop(PATIENCE).0, 0);
 }
+
+/// Mounts a file system at @DIR/volume that answers nothing, as a network file system whose server is gone: FUSE, with a
+/// descriptor that nobody reads. It is init's, so its requests end with init.
+const DEAD: &str = "mkdir -p @DIR/volume; exec 7<>/dev/fuse
+    mount -i -t fuse -o fd=7,rootmode=40000,user_id=0,group_id=0 none @DIR/volume";
+
+#[test]
+fn a_boot_that_waits_for_a_dead_file_system_answers_names_it_and_can_be_stopped() {
+    if !need(NEEDS) {
+        return;
+    }
+    let config = "writable = [\"@DIR/volume\"]\n[service.web]\ncommand = [\"sleep\", \"1000\"]\n";
+    let mut container = changed(config, DEAD).start();
+    let log = container.says("preflight waits for", 1);
+    assert!(
+        log.contains(&format!("preflight waits for {}/volume, which has not answered", container.dir())),
+        "{log}"
+    );
+    client::status(&socket(&container));
+    assert_eq!(container.stop(PATIENCE).0, 0);
+    container.says("stopped during boot by SIGTERM", 1);
+    assert_eq!(container.survivors(), [""; 0]);
+}
+
+#[test]
+fn a_reload_that_waits_for_a_dead_file_system_keeps_nothing_else_waiting() {
+    if !need(NEEDS) {
+        return;
+    }
+    let config = "[service.web]\ncommand = [\"sleep\", \"1000\"]\nstart-grace = \"1ms\"\n";
+    let mut container = changed(config, DEAD).start();
+    let first = container.one("sleep 1000");
+    container.configure(&format!("writable = [\"@DIR/volume\"]\n{config}"));
+    container.signal("HUP");
+    container.says("HUP: reloading", 1);
+    let status = || client::status(&socket(&container)).services.remove(0);
+    kill(first, "KILL");
+    eventually("it was restarted", PATIENCE, || status().pid.filter(|_| status().restarts == 1));
+    assert_eq!(container.stop(PATIENCE).0, 0);
+    container.says("the reload ends here: the container stops", 1);
+    assert_eq!(container.survivors(), [""; 0]);
+}

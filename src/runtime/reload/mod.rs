@@ -23,6 +23,7 @@ mod stage;
 mod work;
 
 pub use merge::Merged;
+pub use stage::sweep;
 
 use super::children::{Gone, Who};
 use super::clock;
@@ -32,7 +33,6 @@ use crate::config::plan::{OnChange, Plan, Signal};
 use crate::control::protocol::Phase;
 use crate::exit;
 use crate::supervisor::Mono;
-use crate::sys::words;
 use refresh::Refresh;
 use scratch::Scratch;
 use std::collections::BTreeSet;
@@ -139,17 +139,23 @@ impl Reloads {
         self.begin(shell, why)
     }
 
-    fn begin(&mut self, shell: &mut Shell, why: Why) -> Option<Change> {
+    fn begin(&mut self, shell: &Shell, why: Why) -> Option<Change> {
         match &why {
             Why::Asked(who) => tracing::info!("{who}: reloading"),
             Why::Changed(what) => tracing::info!("{what} changed: reloading"),
         }
         shell.board.enter(Phase::Reloading);
-        match Work::reload(shell, why, &mut self.number) {
-            Ok(work) => self.work = Some(work),
-            Err((why, failure)) => return self.failed(shell, &why, &failure),
+        self.work = Some(Work::reload(shell, why, self.number));
+        None
+    }
+
+    /// Waits until a reload that has begun has read the configuration; for ever where none does. Safe to cancel. Call
+    /// [`Reloads::go_on`] then.
+    pub async fn read(&mut self) {
+        let Some(work) = &mut self.work else { return std::future::pending().await };
+        if let Some(number) = work.read().await {
+            self.number = number;
         }
-        self.go_on(shell)
     }
 
     /// A child of a reload has ended.
@@ -192,7 +198,8 @@ impl Reloads {
         }
     }
 
-    fn go_on(&mut self, shell: &mut Shell) -> Option<Change> {
+    /// Does what can be done without waiting.
+    pub fn go_on(&mut self, shell: &mut Shell) -> Option<Change> {
         loop {
             match self.work.as_mut()?.next(shell, &self.literals, &self.first) {
                 Ok(Next::Wait) => return None,
@@ -378,25 +385,9 @@ impl Reloads {
                 self.old.push(Old { look, ..old });
             } else {
                 tracing::debug!("removing {}", old.generation.path().display());
-                remove_later(old.generation);
+                old.generation.remove_later();
             }
         }
-    }
-}
-
-/// Removes what a killed init left. For the boot, before it fetches anything.
-pub fn sweep(plan: &Plan) {
-    stage::sweep(plan);
-    let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
-    scratch::sweep(&plan.state_dir.join(GENERATIONS), &is_number);
-}
-
-/// Removes caches without waiting: there may be a thousand files, and the disk may be slow.
-fn remove_later(mut caches: Scratch) {
-    caches.discard();
-    let thread = std::thread::Builder::new().name("remove".to_owned());
-    if let Err(error) = thread.spawn(move || drop(caches)) {
-        tracing::debug!("cannot start a thread to remove caches: {}", words(&error));
     }
 }
 

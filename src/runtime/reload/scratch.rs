@@ -6,6 +6,7 @@
 
 use crate::exit;
 use crate::runtime::failure::Failure;
+use crate::runtime::off_loop::OffLoop;
 use crate::sys::files::{self, Dir, Kind};
 use crate::sys::users::Identity;
 use crate::sys::words;
@@ -86,9 +87,10 @@ impl Scratch {
         self.kept = true;
     }
 
-    /// It is removed when it is dropped.
-    pub fn discard(&mut self) {
+    /// Removes it without waiting: there may be a thousand files, and the disk may be slow.
+    pub fn remove_later(mut self) {
         self.kept = false;
+        let _ = OffLoop::start(move |_| drop(self));
     }
 }
 

@@ -2,16 +2,17 @@
 //!
 //! Beside, in a directory of the same file system, so that each step is a rename(2).
 
+use super::GENERATIONS;
 use super::scratch::{self, Scratch};
 use crate::config::plan::{Env, Plan};
 use crate::exit;
 use crate::fetch::place::{Target, place};
 use crate::runtime::failure::Failure;
-use crate::runtime::shell::{Origin, Shell};
+use crate::runtime::shell::{Origin, Shell, Site};
 use crate::sys::files::{self, Dir, Owner};
 use crate::sys::users::Identity;
 use crate::sys::words;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -207,13 +208,17 @@ fn is_scratch(name: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Removes what a killed init left beside the files of the plan.
-pub fn sweep(plan: &Plan) {
+/// Removes what a killed init left. For the boot, before it fetches anything.
+pub fn sweep(site: &Site) {
+    let (plan, progress) = (&site.plan, &site.progress);
     let parents = plan.files.iter().filter_map(|file| file.path.parent());
-    let mut directories: Vec<&Path> = parents.chain([plan.state_dir.as_path()]).collect();
-    directories.sort();
-    directories.dedup();
-    directories.into_iter().for_each(|directory| scratch::sweep(directory, &is_scratch));
+    let directories: BTreeSet<&Path> = parents.chain([plan.state_dir.as_path()]).collect();
+    for directory in directories {
+        progress.at(directory);
+        scratch::sweep(directory, &is_scratch);
+    }
+    let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    scratch::sweep(&plan.state_dir.join(GENERATIONS), &is_number);
 }
 
 #[cfg(test)]

@@ -8,21 +8,23 @@ use crate::config::plan::{FilePlan, Plan, Signal, StepPlan};
 use crate::exit;
 use crate::fetch::Outcome;
 use crate::fetch::job::Known;
-use crate::runtime::boot::End;
 use crate::runtime::children::Gone;
 use crate::runtime::env::Environment;
 use crate::runtime::failure::Failure;
 use crate::runtime::fetching::Fetching;
 use crate::runtime::fpm::StatusPage;
+use crate::runtime::off_loop::{self, OffLoop};
 use crate::runtime::shell::Shell;
 use crate::runtime::stepping::Stepping;
-use crate::runtime::{Mode, clock, preflight, step};
+use crate::runtime::{clock, step};
 use crate::supervisor::Mono;
-use crate::supervisor::words::counted;
+use crate::supervisor::words::{Words, counted};
 use crate::sys::{Pid, group};
+use prepare::Read;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What comes next.
@@ -81,38 +83,47 @@ pub struct Work {
     steps: VecDeque<StepPlan>,
     prepared: bool,
     killed: bool,
+    /// The configuration is being read.
+    reading: Option<Reading>,
+    /// Why it could not be.
+    unread: Option<Failure>,
+}
+
+struct Reading {
+    work: OffLoop<Result<Read, Failure>>,
+    timeout: clock::Timeout,
 }
 
 impl Work {
-    /// Reads the configuration again and looks whether it could run here.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn reload(shell: &mut Shell, why: Why, number: &mut u32) -> Result<Self, (Why, Failure)> {
-        let mut plan = match prepare::read(shell) {
-            Ok(plan) => plan,
-            Err(failure) => return Err((why, failure)),
-        };
-        prepare::keep_fixed(&shell.plan, &mut plan);
-        let environment = Environment::of_plan(&plan, &plan.env);
-        let mut work = Self::new(Some(why), Rc::new(plan), environment);
-        work.swap(shell);
-        let made = preflight::preflight(shell, &Mode::Supervise)
-            .map_err(|end| match end {
-                End::Failed(code) => {
-                    Failure::new(code, "this configuration cannot run here, as the log says")
-                }
-                End::Stopped(signal) => Failure::new(exit::of_signal(signal.number()), "stopped"),
-            })
-            .and_then(|()| prepare::generation(shell, number));
-        work.swap(shell);
-        match made {
-            Ok(generation) => {
-                work.generation = generation;
-                work.fetches = work.plan.files.iter().cloned().collect();
-                Ok(work)
+    /// Begins with reading the configuration again and looking whether it could run here, off the loop.
+    pub fn reload(shell: &Shell, why: Why, number: u32) -> Self {
+        let (load, site) = (Arc::clone(&shell.load), shell.site());
+        let reading = OffLoop::start(move |progress| prepare::read(&load, site, progress, number));
+        let timeout = clock::Timeout::new(off_loop::LIMIT);
+        let plan = Rc::clone(&shell.plan);
+        Self {
+            reading: Some(Reading { work: reading, timeout }),
+            ..Self::new(Some(why), plan, shell.environment.clone())
+        }
+    }
+
+    /// Waits for the configuration; for ever where none is read. Safe to cancel. The next number of a generation.
+    pub async fn read(&mut self) -> Option<u32> {
+        let Some(reading) = &mut self.reading else { return std::future::pending().await };
+        let read = reading.work.done().await;
+        self.reading = None;
+        match read.unwrap_or_else(|| Err(Failure::new(exit::SOFTWARE, "a fault in init itself"))) {
+            Ok(read) => {
+                self.plan = Rc::new(read.plan);
+                self.environment = read.environment;
+                self.generation = read.generation;
+                self.fetches = self.plan.files.iter().cloned().collect();
+                Some(read.number)
             }
-            Err(failure) => Err((work.why(), failure)),
+            Err(failure) => {
+                self.unread = Some(failure);
+                None
+            }
         }
     }
 
@@ -153,6 +164,8 @@ impl Work {
             steps: VecDeque::new(),
             prepared: false,
             killed: false,
+            reading: None,
+            unread: None,
         }
     }
 
@@ -173,7 +186,8 @@ impl Work {
     }
 
     pub fn deadline(&self) -> Option<Mono> {
-        self.running.as_ref().map(Running::deadline)
+        let reading = self.reading.as_ref().filter(|_| !self.killed).map(|reading| reading.timeout.at());
+        self.running.as_ref().map(Running::deadline).or(reading)
     }
 
     /// The files that are new.
@@ -225,8 +239,11 @@ impl Work {
         literals: &BTreeSet<String>,
         first: &Plan,
     ) -> Result<Next, Failure> {
-        if self.killed || self.running.is_some() {
+        if self.killed || self.running.is_some() || self.reading.is_some() {
             return Ok(Next::Wait);
+        }
+        if let Some(failure) = self.unread.take() {
+            return Err(failure);
         }
         if let Some(file) = self.fetches.pop_front() {
             return self.fetch(shell, file).map(|()| Next::Wait);
@@ -297,6 +314,14 @@ impl Work {
 
     /// The deadline of the child passed: TERM, then KILL. The failure, when it does not even end then.
     pub fn due(&mut self, now: Mono) -> Option<Failure> {
+        if let Some(reading) = self.reading.as_ref().filter(|reading| reading.timeout.is_over()) {
+            let text = format!(
+                "{} has not answered within {}: often a network file system such as EFS or NFS",
+                reading.work.progress().shown(),
+                Words(off_loop::LIMIT)
+            );
+            return Some(Failure::new(exit::TIMEOUT, text));
+        }
         let running = self.running.as_mut().filter(|running| running.deadline() <= now)?;
         let (told, signal, time) = match running.told {
             None => (Told::Term, Signal::TERM, step::GRACE.min(self.plan.stop_timeout / 2)),
@@ -306,7 +331,7 @@ impl Work {
                     "pid {} is still alive {} after SIGKILL: it waits in the kernel, often for a file system such as EFS or \
                      NFS; going on without waiting for it",
                     running.pid,
-                    crate::supervisor::words::Words(step::AFTER_KILL)
+                    Words(step::AFTER_KILL)
                 );
                 return self.running.take().map(|running| running.timed_out());
             }

@@ -4,12 +4,14 @@ use super::Work;
 use crate::config::plan::{Env, Plan, ServicePlan, StepPlan};
 use crate::exit;
 use crate::probe::warm_up::SCRIPT;
+use crate::runtime::boot::End;
 use crate::runtime::env::Environment;
 use crate::runtime::failure::Failure;
+use crate::runtime::off_loop::Progress;
 use crate::runtime::reload::scratch::Scratch;
 use crate::runtime::reload::{GENERATIONS, merge, text};
-use crate::runtime::shell::Shell;
-use crate::runtime::{crontabs, drop_in, state_dir, supervise};
+use crate::runtime::shell::{Load, Shell, Site};
+use crate::runtime::{Mode, crontabs, drop_in, preflight, state_dir, supervise};
 use crate::sys::files;
 use std::rc::Rc;
 use std::time::Duration;
@@ -127,9 +129,41 @@ impl Work {
     }
 }
 
+/// What a reload begins with.
+pub(super) struct Read {
+    pub(super) plan: Plan,
+    pub(super) environment: Environment,
+    pub(super) generation: Option<Scratch>,
+    /// Of the generation.
+    pub(super) number: u32,
+}
+
+/// Reads the configuration again and looks whether it could run here. For a thread of its own.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn read(
+    load: &Load,
+    mut site: Site,
+    progress: &Progress,
+    mut number: u32,
+) -> Result<Read, Failure> {
+    let mut plan = configuration(load, &site.plan)?;
+    keep_fixed(&site.plan, &mut plan);
+    site.environment = Environment::of_plan(&plan, &plan.env);
+    site.plan = plan;
+    site.progress = progress.clone();
+    preflight::preflight(&mut site, &Mode::Supervise).map_err(|end| match end {
+        End::Failed(code) => Failure::new(code, "this configuration cannot run here, as the log says"),
+        End::Stopped(signal) => Failure::new(exit::of_signal(signal.number()), "stopped"),
+    })?;
+    let generation = generation(&mut site, &mut number)?;
+    Ok(Read { plan: site.plan, environment: site.environment, generation, number })
+}
+
 /// The configuration as it is now.
-pub(super) fn read(shell: &Shell) -> Result<Plan, Failure> {
-    let plan = (shell.load)().map_err(|errors| {
+fn configuration(load: &Load, before: &Plan) -> Result<Plan, Failure> {
+    let plan = load().map_err(|errors| {
         // In a line each: with their carets they are for a terminal.
         let mut lines = errors.iter().map(|error| match &error.place {
             Some(place) => format!("{}:{}:{}: {}", place.file, place.line, place.column, error.message),
@@ -141,11 +175,11 @@ pub(super) fn read(shell: &Shell) -> Result<Plan, Failure> {
             ..Failure::new(exit::CONFIG, format!("cannot read the configuration: {first}"))
         }
     })?;
-    if plan.state_dir != shell.plan.state_dir {
+    if plan.state_dir != before.state_dir {
         let text = format!(
             "state-dir cannot become {} in a container that runs with {}: that needs a restart of the container",
             plan.state_dir.display(),
-            shell.plan.state_dir.display()
+            before.state_dir.display()
         );
         return Err(Failure::new(exit::CONFIG, text));
     }
@@ -153,7 +187,7 @@ pub(super) fn read(shell: &Shell) -> Result<Plan, Failure> {
 }
 
 /// Keeps what is decided once in the life of a container, and says so where it was changed.
-pub(super) fn keep_fixed(old: &Plan, new: &mut Plan) {
+fn keep_fixed(old: &Plan, new: &mut Plan) {
     for (key, changed) in [
         ("log.format", old.log.format != new.log.format),
         ("log.max-line", old.log.max_line != new.log.max_line),
@@ -169,13 +203,14 @@ pub(super) fn keep_fixed(old: &Plan, new: &mut Plan) {
 }
 
 /// A directory for the caches of this reload, where the plan has any.
-pub(super) fn generation(shell: &mut Shell, number: &mut u32) -> Result<Option<Scratch>, Failure> {
-    if shell.plan.reload.caches.is_empty() || shell.plan.boot.is_empty() {
+fn generation(site: &mut Site, number: &mut u32) -> Result<Option<Scratch>, Failure> {
+    if site.plan.reload.caches.is_empty() || site.plan.boot.is_empty() {
         return Ok(None);
     }
-    let app = shell.identity(None).ok().flatten();
-    let parent = shell.plan.state_dir.join(GENERATIONS);
-    state_dir::make_own(shell, &parent, app.as_ref())
+    let app = site.identity(None).ok().flatten();
+    let parent = site.plan.state_dir.join(GENERATIONS);
+    site.progress.at(&parent);
+    state_dir::make_own(site.own_uid, &parent, app.as_ref())
         .map_err(|text| Failure::new(exit::CANT_CREATE, text))?;
     let mut next = || {
         *number = number.saturating_add(1);
