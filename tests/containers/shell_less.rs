@@ -3,7 +3,6 @@
 use super::NEEDS;
 use super::pod::{PATIENCE, Pod, SOMEBODY, docker_says, images};
 use super::support::{eventually, need, skip};
-use std::process::Command;
 
 fn answers(user: Option<u32>) {
     let [image, laravel] = images(["shell-less", "laravel"]);
@@ -58,19 +57,4 @@ fn the_distribution_image_runs_with_nothing_beside_it() {
     let said =
         docker_says(&["run", "--rm", "--read-only", "--network=none", "--cap-drop=ALL", &image, "--version"]);
     assert!(said.starts_with("init "), "{said}");
-}
-
-/// Where docker/order.ld no longer names the functions of this build, or too many others, each start takes longer and
-/// nothing else tells.
-#[test]
-fn the_order_of_functions_fits_the_static_binary() {
-    if !need(&["cc"]) {
-        return;
-    }
-    let Some(binary) = std::env::var_os("INIT_STATIC") else { return skip("INIT_STATIC names no binary") };
-    let headers = Command::new("readelf").args(["--section-headers", "--wide"]).arg(binary).output().unwrap();
-    let headers = String::from_utf8(headers.stdout).unwrap();
-    let mut words = headers.split_whitespace().skip_while(|word| *word != ".text.init");
-    let size = words.nth(4).map(|size| u64::from_str_radix(size, 16).unwrap() >> 10);
-    assert!(size.is_some_and(|kilobytes| (500..1200).contains(&kilobytes)), "{size:?}\n{headers}");
 }
