@@ -2,7 +2,7 @@
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: php_init::sys::allocator::Allocator = php_init::sys::allocator::Allocator;
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> std::process::ExitCode {
     php_init::cli::main()

@@ -119,7 +119,7 @@ pub fn nothing(plan: &Plan) -> String {
 
 impl Loop<'_> {
     async fn run(&mut self, mut ended: Option<u8>) -> u8 {
-        let (mut in_a_row, mut settled) = (0_u32, false);
+        let mut in_a_row = 0_u32;
         loop {
             self.note();
             if let Some(code) = ended {
@@ -129,11 +129,6 @@ impl Loop<'_> {
                 self.reloads.stop(self.shell);
             }
             let deadline = self.core.next_deadline();
-            if deadline.is_none() && !settled {
-                // Everything is up, and nothing but events counts from now on.
-                settled = true;
-                sys::memory::give_back();
-            }
             tokio::select! {
                 // In this order: what is due, or signals without end would put it off; what ended; what somebody wants.
                 biased;

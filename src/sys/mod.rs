@@ -2,7 +2,6 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`allocator`] | the static binary's allocator |
 //! | [`users`] | `/etc/passwd` and `/etc/group` without NSS: who a child runs as |
 //! | [`spawn`] | everything prepared, then fork and exec; failures of the child come back through one pipe |
 //! | [`reap`] | the one reaper, which joins each exit with the fault its child reported |
@@ -11,7 +10,6 @@
 //! | [`proc`] | one pass over /proc: descendants, also those that left their group |
 //! | [`init`] | what a process does once to be an init: subreaper, no core, not dumpable |
 //! | [`notify`] | the socket that a service tells of itself through |
-//! | [`memory`] | what only the boot needed, given back |
 //! | [`fd`] | pipes, what a child inherits, file system names |
 //! | [`fd_out`] | the container's log: private re-openings, writes that never block |
 //! | [`tty`] | the terminal of a one-off command |
@@ -29,7 +27,6 @@
 //! Two rules keep it sound. Every descriptor that is opened is `CLOEXEC`, so no child gets one by accident.
 //! And the code between fork and exec ([`spawn`]'s `child`) makes async-signal-safe calls only.
 
-pub mod allocator;
 pub mod capabilities;
 pub mod cgroup;
 pub mod clock;
@@ -41,7 +38,6 @@ pub mod group;
 pub mod init;
 pub mod local;
 pub mod mask;
-pub mod memory;
 pub mod notify;
 mod oom;
 pub mod proc;
