@@ -208,7 +208,7 @@ fn a_restarted_child_with_the_pid_of_its_predecessor_is_another_process() {
             [service.web]
             command = ["@DIR/web"]
             start-grace = "1ms"
-            backoff = { initial = "10ms", max = "1ms" }
+            backoff = { initial = "10ms", max = "10ms" }
             give-up = "none"
             "#,
         )

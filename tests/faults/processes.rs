@@ -287,7 +287,7 @@ fn children_that_are_killed_the_moment_they_appear_are_all_told() {
             [service.web]
             command = ["sleep", "1001"]
             start-grace = "1ms"
-            backoff = { initial = "10ms", max = "1ms", jitter = 0.0 }
+            backoff = { initial = "10ms", max = "10ms", jitter = 0.0 }
             give-up = "none"
             "#,
         )
