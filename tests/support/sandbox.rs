@@ -131,13 +131,22 @@ impl Sandbox {
     /// The pid of PID 1 as the machine sees it.
     pub fn pid(&self) -> i32 {
         let outer = self.child.as_ref().expect("not started").id();
-        eventually("PID 1 is there", Duration::from_secs(10), || children(outer as i32).first().copied())
+        // Before it there are those that prepare the container.
+        let first = || children(outer as i32).into_iter().find(|pid| is_first_of_its_namespace(*pid));
+        eventually("PID 1 is there", Duration::from_secs(10), first)
     }
 
     /// Signals PID 1.
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args(["-s", signal, &self.pid().to_string()]).status().unwrap();
         assert!(sent.success(), "cannot send {signal}");
+    }
+
+    /// The code of an init that has ended.
+    pub fn ended(&mut self) -> Option<i32> {
+        let status = self.child.as_mut().expect("not started").try_wait().unwrap()?;
+        self.child = None;
+        Some(code(status))
     }
 
     /// Waits for init to end: its code.
@@ -217,6 +226,12 @@ impl Drop for Sandbox {
 pub fn children(pid: i32) -> Vec<i32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
+fn is_first_of_its_namespace(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    pids.split_whitespace().nth(1).is_some() && pids.split_whitespace().next_back() == Some("1")
 }
 
 fn code(status: std::process::ExitStatus) -> i32 {
