@@ -59,7 +59,10 @@ pub fn prepare(plan: &Plan, own_uid: u32, app: Option<&Identity>) -> Result<(), 
         forget_drop_ins(plan, &owned);
     }
     for file in plan.files.iter().filter(|file| file.path.starts_with(dir)) {
-        make_way(&owned.dir, dir, &file.path, app)?;
+        make_way(&owned.dir, dir, &file.path, Kind::File, app)?;
+    }
+    if let Some(socket) = &plan.control.socket {
+        make_way(&owned.dir, dir, socket, Kind::Socket, app)?;
     }
     files::probe_writable(dir, None).map_err(|error| error.to_string())
 }
@@ -143,8 +146,14 @@ fn forget_drop_ins(plan: &Plan, owned: &Owned) {
 }
 
 /// Makes the directories of a file below the state directory, and removes what another user left in their place or in
-/// the file's.
-fn make_way(state: &files::Dir, dir: &Path, file: &Path, app: Option<&Identity>) -> Result<(), String> {
+/// its own, where a `wanted` is to be.
+fn make_way(
+    state: &files::Dir,
+    dir: &Path,
+    file: &Path,
+    wanted: Kind,
+    app: Option<&Identity>,
+) -> Result<(), String> {
     let Ok(below) = file.strip_prefix(dir) else { return Ok(()) };
     let names: Vec<&OsStr> = below
         .components()
@@ -167,5 +176,5 @@ fn make_way(state: &files::Dir, dir: &Path, file: &Path, app: Option<&Identity>)
         owned = Some(own(&path, app)?);
     }
     let at = owned.as_ref().map_or(state, |owned| &owned.dir);
-    files::clear(at, last, Kind::File).map_err(|error| stuck(file, error))
+    files::clear(at, last, wanted).map_err(|error| stuck(file, error))
 }

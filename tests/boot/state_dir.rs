@@ -55,6 +55,27 @@ fn root_takes_over_a_state_directory_of_the_application() {
 }
 
 #[test]
+fn whatever_the_application_left_at_its_name_the_control_socket_is_roots() {
+    if !need(NEEDS) {
+        return;
+    }
+    for place in PLACES {
+        let link = |path: &Path| symlink("elsewhere", path).unwrap();
+        let socket = |path: &Path| drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+        let directory = |path: &Path| fs::create_dir_all(path.join("x")).unwrap();
+        let file = |path: &Path| fs::write(path, "").unwrap();
+        for left in [&link as &dyn Fn(&Path), &socket, &directory, &file] {
+            let setup = theirs(place, USER);
+            let path = setup.path("state/init.sock");
+            left(&path);
+            lchown(&path, Some(33), Some(33)).unwrap();
+            let done = setup.sh(&format!("stat -c '%F %u' {}", path.display()));
+            assert_eq!(done.stdout, "socket 0\n");
+        }
+    }
+}
+
+#[test]
 fn what_the_application_left_in_it_is_not_followed_and_not_in_the_way() {
     if !need(NEEDS) {
         return;

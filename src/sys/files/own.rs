@@ -114,7 +114,7 @@ pub fn is_roots_alone(path: &Path) -> Result<(), DirectoryError> {
 }
 
 /// Removes what another user left under a name in a directory of root's where a `wanted` is to be: what is of another
-/// kind. A file in the place of a file is no hindrance: it is replaced.
+/// kind. A file in the place of a file is no hindrance: it is replaced. A socket is: clients would reach its maker.
 ///
 /// # Errors
 /// It cannot be removed.
@@ -128,7 +128,7 @@ pub fn clear(dir: &Dir, name: &OsStr, wanted: Kind) -> io::Result<()> {
     match (found.kind, wanted) {
         (Kind::Directory, Kind::Directory) => Ok(()),
         (Kind::Directory, _) => remove_tree(dir, name),
-        (_, Kind::Directory) => dir.remove_file(name),
+        (_, Kind::Directory | Kind::Socket) => dir.remove_file(name),
         _ => Ok(()),
     }
 }
