@@ -1,8 +1,8 @@
 //! Atomic placing: readers see the earlier file or the whole new one, with its owner and mode, and nothing else.
 //!
 //! A temporary file in the same directory (rename(2) does not cross file systems) is created with O_EXCL, which follows no
-//! symbolic link (open(2)), and mode 0600; then written, synced, given to its owner (before the mode: chown(2) clears
-//! bits), renamed and the directory synced. It is gone after every failure. A temporary file that a killed
+//! symbolic link (open(2)), and mode 0600; then written, given its mode and
+//! its owner, synced, renamed and the directory synced. It is gone after every failure. A temporary file that a killed
 //! predecessor left is removed: its writer held a lock (flock(2) dies with its process), so one that can be locked is dead, and
 //! a live one of another container on the same volume is left alone.
 //!
@@ -166,11 +166,15 @@ impl<'a> Place<'a> {
     fn dress(&self, file: &File, now: &fs::Metadata) -> Result<(), Step> {
         let uid = self.target.uid.filter(|uid| *uid != now.uid());
         let gid = self.target.gid.filter(|gid| *gid != now.gid());
+        // The mode first: without FOWNER root may not change that of what is another's.
+        if now.mode() & 0o7777 != self.target.mode {
+            let mode = fs::Permissions::from_mode(self.target.mode);
+            file.set_permissions(mode).map_err(step("change the mode of"))?;
+        }
         if uid.is_some() || gid.is_some() {
             fchown(file, uid, gid).map_err(step("change owner"))?;
         }
-        // Always: a chown may have cleared bits, and at creation the mode went through the umask.
-        file.set_permissions(fs::Permissions::from_mode(self.target.mode)).map_err(step("change mode"))
+        Ok(())
     }
 
     fn replace(&self, dir: &Dir, bytes: &[u8]) -> Result<(), Step> {
@@ -217,7 +221,11 @@ impl<'a> Place<'a> {
                     .hint("make room or enlarge the volume")
             }
             ("change owner", _) => error(format!("cannot change its owner to {}: {why}", self.owner()))
-                .hint("run init as root, or leave owner out so that the file belongs to init's own user"),
+                .hint(if users::own_uid() == 0 {
+                    "add the capability CHOWN (--cap-add); on a file system that keeps its owner, mount a tmpfs instead"
+                } else {
+                    "run init as root, or leave owner out so that the file belongs to init's own user"
+                }),
             ("rename", E::ResourceBusy) => error("it is a mount point of its own".to_owned())
                 .hint(format!("mount the directory {dir} rather than the one file")),
             ("rename", E::IsADirectory) => {

@@ -16,6 +16,9 @@ use std::path::{Component, Path, PathBuf};
 /// The application's group may enter it to read `.env`, others may not.
 const MODE: u32 = 0o750;
 
+/// What every program of a container writes: not root's to take over.
+const SHARED: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+
 /// What init places in the directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Needed {
@@ -52,6 +55,13 @@ pub fn prepare(plan: &Plan, own_uid: u32, app: Option<&Identity>) -> Result<(), 
              what root reads there: choose another state-dir, or take that path out of writable and directories",
             dir.display(),
             path.display()
+        ));
+    }
+    if SHARED.iter().any(|shared| dir == Path::new(shared)) {
+        return Err(format!(
+            "cannot use state-dir {0}: others write there as well, and root would take it from them: choose a directory in it, \
+             such as {0}/php",
+            dir.display()
         ));
     }
     let owned = own(dir, app)?;
@@ -128,8 +138,8 @@ fn refusal(error: &DirectoryError) -> String {
                 format!(", or run the container as its owner (--user {uid}:{gid})")
             };
             format!(
-                "{error}: root reads what lies there, so it must be root's alone: mount a tmpfs there, or give it to root in \
-                 the image before VOLUME{run}"
+                "{error}: root reads what lies there, so it must be root's alone: mount a tmpfs there, give it to root in \
+                 the image before VOLUME, add the capability CHOWN if the container has none{run}"
             )
         }
         _ => error.to_string(),

@@ -47,7 +47,7 @@ fn root_takes_over_a_state_directory_of_the_application() {
         for name in ["new", "x"] {
             assert!(!setup.path("state").join(name).exists(), "{name}");
         }
-        assert_eq!(facts(&setup.path("state")), (0, 33, 0o750));
+        assert_eq!(facts(&setup.path("state")), (0, 33, 0o755), "whoever could enter still may");
         assert_eq!(facts(&setup.path("state/tls")), (0, 33, 0o750));
         assert_eq!(facts(&setup.path("state/.env")), (0, 33, 0o440));
         assert_eq!(facts(&setup.path("state/tls/key.pem")), (0, 0, 0o400));
@@ -113,7 +113,8 @@ fn what_the_application_left_in_it_is_not_followed_and_not_in_the_way() {
             setup.sh("true").expect(0);
             assert_eq!(facts(&setup.path("state/.env")), (0, 33, 0o440));
             assert_eq!(fs::read_to_string(setup.path("state/.env")).unwrap(), SECRET);
-            assert_eq!(facts(&setup.path("state/tls")), (0, 33, 0o750));
+            let (uid, gid, mode) = facts(&setup.path("state/tls"));
+            assert_eq!((uid, gid, mode & 0o772), (0, 33, 0o750));
             assert_eq!(facts(&setup.path("state/tls/key.pem")), (0, 0, 0o400));
             if setup.path("victim").exists() {
                 assert_eq!(fs::read_to_string(setup.path("victim/file")).unwrap(), "root's\n");
@@ -177,8 +178,30 @@ fn where_root_may_not_take_it_over_the_boot_says_what_to_do() {
     for place in PLACES {
         let setup = theirs(place, FILES).through(&["setpriv", "--bounding-set=-chown"]);
         let remedy = "/state: it belongs to 33:33 with mode 0755, and root may not take it over";
-        setup.sh("true").expect(73).says(&[remedy, "mount a tmpfs there", "--user 33:33"]);
+        let remedies = [remedy, "mount a tmpfs there", "the capability CHOWN", "--user 33:33"];
+        setup.sh("true").expect(73).says(&remedies);
         assert!(!setup.path("state/.env").exists());
+        // Root's already, so all that fails is to give it the group.
+        let setup = theirs(place, FILES).through(&["setpriv", "--bounding-set=-chown"]);
+        chown(setup.path("state"), Some(0), Some(0)).unwrap();
+        setup.sh("true").expect(73).says(&["cannot change its owner to 0:33", "add the capability CHOWN"]);
+    }
+}
+
+#[test]
+fn a_directory_that_others_write_as_well_is_not_taken_from_them() {
+    if !need(NEEDS) {
+        return;
+    }
+    // A file system of its own: nothing of this machine is at stake.
+    let own = "mount -t tmpfs -o mode=1777 none /dev/shm && stat -c %a /dev/shm && \"$@\"; code=$?; \
+        stat -c %a /dev/shm; exit $code";
+    let wrapper = ["unshare", "--mount", "sh", "-c", own, "sh"];
+    for place in PLACES {
+        let setup = theirs(place, &format!("state-dir = \"/dev/shm\"\n{FILES}")).through(&wrapper);
+        let done = setup.sh("true").expect(73);
+        assert!(done.stderr.contains("such as /dev/shm/php"), "{done:?}");
+        assert_eq!(done.stdout, "1777\n1777\n");
     }
 }
 

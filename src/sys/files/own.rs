@@ -45,7 +45,9 @@ pub fn own_directory(path: &Path, group: Option<u32>, mode: u32) -> Result<Owned
         return Ok(Owned { dir, taken_from: None });
     }
     let foreign = |source| before.foreign(path, Some(source));
-    let (group, mode) = group.map_or((before.gid, before.mode & 0o755), |group| (group, mode));
+    // Others may read what they could before: nobody but root writes it now.
+    let (group, mode) =
+        group.map_or((before.gid, before.mode & 0o755), |group| (group, mode | before.mode & 0o005));
     give(&dir, group, mode).map_err(foreign)?;
     // Until the mode was set its former owner may have renamed it away, where it was in a sticky directory. And a network
     // file system may say yes and keep its own idea of the owner.
@@ -166,7 +168,7 @@ mod tests {
         let held = crate::sys::files::as_user(Some(&user), || Dir::open(&dir)).unwrap().unwrap();
         let owned = own_directory(&dir, GROUP, 0o750).unwrap();
         assert_eq!(owned.taken_from.map(|before| before.uid), Some(33));
-        assert_eq!(facts(&dir), (0, 33, 0o750));
+        assert_eq!(facts(&dir), (0, 33, 0o755), "others may enter as before");
         let made = crate::sys::files::as_user(Some(&user), || held.create_new("x", 0o644)).unwrap();
         assert_eq!(made.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         assert!(own_directory(&dir, GROUP, 0o750).unwrap().taken_from.is_none(), "it is root's now");
@@ -177,7 +179,12 @@ mod tests {
     fn a_directory_that_is_roots_alone_keeps_its_mode_if_the_group_may_enter() {
         let Some((root, _)) = theirs() else { return };
         let dir = root.path().join("own");
-        for (mode, after) in [(0o755, (0, 0, 0o755)), (0o700, (0, 33, 0o750)), (0o777, (0, 33, 0o750))] {
+        for (mode, after) in [
+            (0o755, (0, 0, 0o755)),
+            (0o700, (0, 33, 0o750)),
+            (0o770, (0, 33, 0o750)),
+            (0o777, (0, 33, 0o755)),
+        ] {
             fs::create_dir(&dir).unwrap();
             fs::set_permissions(&dir, Permissions::from_mode(mode)).unwrap();
             own_directory(&dir, GROUP, 0o750).unwrap();
@@ -211,7 +218,7 @@ mod tests {
         // Where nobody may rename what is another's.
         fs::set_permissions(above, Permissions::from_mode(0o1777)).unwrap();
         own_directory(&dir, GROUP, 0o750).unwrap();
-        assert_eq!(facts(&dir), (0, 33, 0o750));
+        assert_eq!(facts(&dir), (0, 33, 0o755));
     }
 
     #[test]
@@ -225,7 +232,7 @@ mod tests {
         assert_eq!(facts(&dir).0, 33);
         lchown(&link, Some(0), Some(0)).unwrap();
         own_directory(&link, GROUP, 0o750).unwrap();
-        assert_eq!(facts(&dir), (0, 33, 0o750));
+        assert_eq!(facts(&dir), (0, 33, 0o755));
     }
 
     #[test]
