@@ -205,6 +205,24 @@ fn a_directory_that_others_write_as_well_is_not_taken_from_them() {
     }
 }
 
+#[test]
+fn the_capabilities_of_the_readme_are_enough_for_what_the_application_gets() {
+    if !need(&["root", "unshare", "setpriv"]) {
+        return;
+    }
+    let bounding = "--bounding-set=-all,+setuid,+setgid,+kill,+chown,+dac_override";
+    for place in PLACES {
+        let config = format!(
+            "directories = [\"DIR/made/deep\"]\n{USER}[[file]]\nsource = \"DIR/source\"\npath = \"tls/key.pem\"\nmode = \"0400\"\n"
+        );
+        let setup = Setup::new(place, &config).through(&["setpriv", bounding]);
+        setup.file("source", SECRET, 0o600);
+        setup.sh("true").expect(0);
+        assert_eq!(facts(&setup.path("state/tls/key.pem")), (33, 33, 0o400));
+        assert_eq!(facts(&setup.path("made/deep")), (33, 33, 0o755));
+    }
+}
+
 /// A PHP-FPM that tells how it was started.
 const FPM: &str = "[service.php-fpm]\ncommand = [\"DIR/php-fpm\", \"-F\"]\nuser = \"root\"\nessential = true\n\
     restart = \"never\"\nfpm = { config = \"DIR/php-fpm.conf\" }\n";

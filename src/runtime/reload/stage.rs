@@ -194,8 +194,9 @@ fn copy(from: &Dir, name: &OsStr, to: &Dir, new: &OsStr) -> io::Result<()> {
     if io::copy(&mut source.take(MOST_COPIED.saturating_add(1)), &mut target)? > MOST_COPIED {
         return Err(io::Error::other(format!("it is larger than {MOST_COPIED} bytes")));
     }
-    fchown(&target, Some(data.uid()), Some(data.gid()))?;
-    target.set_permissions(data.permissions())
+    // The owner comes last: without FOWNER root may not change the mode of what is another's.
+    target.set_permissions(data.permissions())?;
+    fchown(&target, Some(data.uid()), Some(data.gid()))
 }
 
 /// A name that nobody can have taken beforehand, to keep a reload from working.

@@ -170,11 +170,11 @@ impl Dir {
         if !dir.entry()?.is_own() {
             return Err(io::Error::other("another user put a directory in its place"));
         }
+        // The owner comes last: without FOWNER root may not change the mode of what is another's.
+        fchmod(&dir.fd, Mode::from_bits_truncate(mode))?;
         if let Some((uid, gid)) = owner {
             fd::fchown(&dir.fd, uid, gid)?;
         }
-        // The mode comes last: until the owner is right, nobody may enter.
-        fchmod(&dir.fd, Mode::from_bits_truncate(mode))?;
         Ok(dir)
     }
 

@@ -55,7 +55,8 @@ pub fn make_directory(path: &Path, identity: Option<&Identity>, mode: u32) -> Re
     let mut create = |parent: &OwnedFd, name: &OsStr, path: &Path| {
         made = Made::Created;
         let fd = make_private(parent, name, path)?;
-        // The mode comes last: until the owner is right, nobody may enter.
+        // The owner comes last: without FOWNER root may not change the mode of what is another's.
+        fchmod(&fd, Mode::from_bits_truncate(mode)).map_err(system("cannot chmod", path))?;
         if let Some(identity) = identity {
             fd::fchown(&fd, identity.uid, identity.gid).map_err(|source| DirectoryError::System {
                 what: "cannot chown",
@@ -63,7 +64,6 @@ pub fn make_directory(path: &Path, identity: Option<&Identity>, mode: u32) -> Re
                 source,
             })?;
         }
-        fchmod(&fd, Mode::from_bits_truncate(mode)).map_err(system("cannot chmod", path))?;
         Ok(fd)
     };
     open_directory(path, Some(&mut create))?;
