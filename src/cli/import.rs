@@ -3,11 +3,11 @@
 
 use crate::exit;
 use crate::import::{self, Crontab, File, Input, Problem, glob};
+use crate::sys::files;
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::fmt;
-use std::fs;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
 /// Looks a variable of the environment up.
@@ -54,7 +54,11 @@ impl ImportError {
     fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => exit::USAGE,
-            Self::Read(_, error) if error.kind() == io::ErrorKind::InvalidData => exit::DATA,
+            Self::Read(_, error)
+                if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge) =>
+            {
+                exit::DATA
+            }
             Self::Read(..) => exit::NO_INPUT,
             Self::Problems(_) => exit::DATA,
             Self::Write(_) => exit::OS,
@@ -163,15 +167,7 @@ fn file(path: &Path) -> Result<File, ImportError> {
 }
 
 fn text(path: &Path) -> Result<String, ImportError> {
-    let failed = |error: io::Error| ImportError::Read(path.to_owned(), error);
-    let invalid = |what: &str| failed(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()));
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(failed)?;
-    file.take(MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX {
-        return Err(invalid("larger than 1 MiB, which no such file is"));
-    }
-    String::from_utf8(bytes).map_err(|_| invalid("not UTF-8 text"))
+    files::read_given(path, MAX).map_err(|error| ImportError::Read(path.to_owned(), error))
 }
 
 /// The files that fit a pattern, sorted as supervisord sorts them. What cannot be listed has none.
@@ -181,7 +177,7 @@ fn find(pattern: &Path) -> Vec<PathBuf> {
         let name = part.as_os_str().to_string_lossy();
         if !matches!(part, Component::Normal(_)) || !glob::is_pattern(&name) {
             found.iter_mut().for_each(|path| path.push(part));
-            found.retain(|path| path.exists());
+            found.retain(|path| files::exists(path));
             continue;
         }
         found = found.iter().flat_map(|directory| listed(directory, &name)).collect();
@@ -192,10 +188,9 @@ fn find(pattern: &Path) -> Vec<PathBuf> {
 
 fn listed(directory: &Path, pattern: &str) -> Vec<PathBuf> {
     let here = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    let Ok(entries) = fs::read_dir(here) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter(|entry| glob::matches(pattern, &entry.file_name().to_string_lossy()))
-        .map(|entry| directory.join(entry.file_name()))
+    let names = files::list(here).unwrap_or_default().into_iter();
+    names
+        .filter(|name| glob::matches(pattern, &name.to_string_lossy()))
+        .map(|name| directory.join(name))
         .collect()
 }

@@ -6,11 +6,14 @@ use super::plan::Plan;
 use super::resolve::{self, Layers};
 use super::suggest;
 use super::tree::{Node, Source};
+use crate::sys::files;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// The file that is read when neither `--config` nor `INIT_CONFIG` names one, if it exists.
 pub const DEFAULT_FILE: &str = "/etc/init.toml";
+/// Far above any configuration's size, in bytes.
+pub(super) const MAX: u64 = 16 << 20;
 /// Where PHP images keep the application.
 const USUAL_WORK_DIR: &str = "/var/www/html";
 
@@ -65,7 +68,7 @@ pub fn load_from(
     };
     let source =
         file.as_ref().map(|(path, text)| Source { name: path.display().to_string(), text: text.clone() });
-    let layers = layers(source, options.preset.as_deref(), env, &|path| path.exists(), current_dir)?;
+    let layers = layers(source, options.preset.as_deref(), env, &files::exists, current_dir)?;
     let role = role(options, env);
     let plan = resolve::resolve(&layers, env, role.as_deref())?;
     Ok(Loaded { plan, layers, file: file.map(|(path, _)| path) })
@@ -86,18 +89,13 @@ pub(super) fn find(options: &Options, env: Lookup<'_>) -> Option<(PathBuf, bool)
 }
 
 fn read(path: &Path, explicit: bool) -> Result<Option<String>, ConfigError> {
-    match std::fs::read(path) {
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Ok(Some(text)),
-            Err(_) => Err(ConfigError::anywhere(format!(
-                "cannot read {}: it is not UTF-8 text, which TOML files are",
-                path.display()
-            ))),
-        },
+    match files::read_given(path, MAX) {
+        Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !explicit => Ok(None),
         Err(error) => {
             let remedy = match error.kind() {
                 io::ErrorKind::NotFound => "; name another file with --config or INIT_CONFIG",
+                io::ErrorKind::InvalidData => ", which TOML files are",
                 io::ErrorKind::PermissionDenied => "; make it readable for the user that init runs as",
                 // Docker's -v makes a directory of a file that is not there: the usual way to get one.
                 io::ErrorKind::IsADirectory => {

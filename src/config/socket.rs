@@ -4,6 +4,7 @@
 use super::expand::{self, Lookup};
 use super::load::{self, DEFAULT_FILE, Options};
 use super::tree::{self, Table};
+use crate::sys::files;
 use std::path::{Path, PathBuf};
 
 /// The socket's name in the state directory.
@@ -28,7 +29,7 @@ pub fn find(options: &Options, env: Lookup<'_>) -> Found {
     let Some((path, named)) = load::find(options, env) else {
         return default_place("no configuration");
     };
-    match std::fs::read_to_string(&path) {
+    match files::read_given(&path, load::MAX) {
         Ok(text) => match of_text(&text, env) {
             Ok(Some((_, NONE))) => {
                 default_place(&format!("[control] socket of {} says none", path.display()))

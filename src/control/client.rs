@@ -279,7 +279,7 @@ fn unreachable(path: &Path, limit: Duration, error: io::Error) -> ClientError {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ClientError::NoSocket(path),
         io::ErrorKind::ConnectionRefused => ClientError::NobodyListens(path),
         io::ErrorKind::PermissionDenied => {
-            let owner = std::fs::metadata(&path).ok().map(|file| file.uid());
+            let owner = crate::sys::files::metadata(&path).ok().map(|file| file.uid());
             ClientError::Denied(path, owner)
         }
         io::ErrorKind::TimedOut => ClientError::Silent(path, limit),

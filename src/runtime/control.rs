@@ -12,7 +12,7 @@ use crate::control::protocol::{Phase, Reply, Request, Status};
 use crate::control::request::Refusal;
 use crate::control::server::{self, CLIENTS, Desk, Found, Listening, Opened, Replies};
 use crate::exit;
-use crate::sys::socket;
+use crate::sys::{files, socket};
 use std::path::Path;
 use std::rc::Rc;
 use tokio::net::UnixListener;
@@ -185,12 +185,12 @@ fn prepare(shell: &mut Shell, mode: &Mode, path: &Path) -> Result<(), String> {
     }
     // A user that is not known is told of by the preflight.
     let app = shell.identity(None).ok().flatten();
-    if directory == shell.plan.state_dir && directory.is_dir() {
+    if directory == shell.plan.state_dir && files::is_directory(directory) {
         // Taken over before the socket is in it. Where that is refused, the preflight tells, if anything needs it; the
         // socket does without, since its clients look who serves it.
         let refused = state_dir::prepare(&shell.plan, shell.own_uid, app.as_ref());
         refused.unwrap_or_else(|why| tracing::debug!("{why}"));
-    } else if !directory.is_dir() {
+    } else if !files::is_directory(directory) {
         state_dir::make_own(shell.own_uid, directory, app.as_ref())?;
     }
     Ok(())

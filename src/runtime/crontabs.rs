@@ -3,8 +3,8 @@
 use crate::config::plan::{CronPlan, Plan};
 use crate::exit;
 use crate::schedule::{Schedule, crontab};
-use std::fs::File;
-use std::io::{self, Read as _};
+use crate::sys::files;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Largest crontab that is read, in bytes.
@@ -61,7 +61,7 @@ fn read_from(
         let why = crate::sys::words(&error);
         vec![format!("cannot read crontab {shown}: {why}: put it in the image, or take it out of crontabs")]
     };
-    let text = text(from).map_err(unreadable)?;
+    let text = files::read_configuration(from, MAX).map_err(unreadable)?;
     let (mut entries, notes) = crontab::plans(path, &text)
         .map_err(|errors| errors.iter().map(|error| format!("{shown}:{error}")).collect::<Vec<_>>())?;
     // A crond runs in the container's local time; a TZ that names no zone is the C library's own notation.
@@ -70,20 +70,6 @@ fn read_from(
         entry.time_zone = zone.map(str::to_owned);
     }
     Ok((entries, notes.into_iter().map(|note| format!("{shown}:{}: {}", note.line, note.text)).collect()))
-}
-
-/// The text of a regular file. To open a FIFO would hold init until somebody writes to it.
-fn text(path: &Path) -> io::Result<String> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut text = String::new();
-    let read = File::open(path)?.take(MAX.saturating_add(1)).read_to_string(&mut text)?;
-    // Never a part of it: the last line might be cut short, and run.
-    if u64::try_from(read).is_ok_and(|read| read > MAX) {
-        return Err(io::Error::other(format!("it is larger than {MAX} bytes")));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -13,12 +13,15 @@
 
 use super::env::INSTANCE;
 use crate::config::plan::FpmPlan;
+use crate::sys::files;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// How deep `include` may nest; FPM's own limit is 10 (fpm_conf.c).
 const INCLUDE_DEPTH: u8 = 10;
+/// Far above the size of any such file, in bytes.
+const MAX: u64 = 1 << 20;
 
 /// Variables of the platform that an application under FPM needs to find its task role, its region and its task.
 const PLATFORM: &[&str] = &[
@@ -68,7 +71,7 @@ pub fn find_config() -> Option<PathBuf> {
     let mut places = fixed.to_vec();
     places.extend(versioned("/etc/php", "fpm/php-fpm.conf"));
     places.extend(versioned("/etc", "php-fpm.conf"));
-    places.into_iter().find(|path| path.is_file())
+    places.into_iter().find(|path| files::is_file(path))
 }
 
 /// Reads `main` and everything it includes. Files that cannot be read are left out: FPM will name them itself.
@@ -80,7 +83,7 @@ pub fn scan(main: &Path) -> Scan {
 
 /// `section` is the one that the including file is in: FPM goes on in it.
 fn scan_file(path: &Path, found: &mut Scan, section: &mut String, depth: u8) {
-    let Ok(text) = std::fs::read_to_string(path) else { return };
+    let Ok(text) = files::read_configuration(path, MAX) else { return };
     for line in text.lines().map(str::trim) {
         if let Some((name, _)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             name.clone_into(section);
@@ -134,7 +137,7 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
 }
 
 fn list(dir: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    files::list(dir).unwrap_or_default().into_iter().map(|name| dir.join(name)).collect()
 }
 
 /// Where to reach what FPM calls `listen`: `9000` and `0.0.0.0:9000` are everywhere, so here.

@@ -104,7 +104,7 @@ fn no_script(plan: &Plan, mode: &Mode) -> Option<String> {
     let dir = step.work_dir.as_deref().unwrap_or(&plan.work_dir);
     let path = dir.join(script);
     // Only what is certainly not there: what may not be looked at is PHP's to tell.
-    let gone = path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    let gone = files::link_metadata(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
     (gone && !plan.files.iter().any(|file| file.path == path)).then(|| {
         format!(
             "cannot run boot step \"{}\": there is no {script} in {}: copy the application there, set work-dir, or choose \

@@ -117,8 +117,7 @@ fn unreachable(shell: &Site, app: Option<&Identity>) {
     for file in shell.plan.files.iter().filter(|file| file.owner.is_none()) {
         let Some(dir) = file.path.parent() else { continue };
         shell.progress.at(dir);
-        let entered =
-            files::as_user(Some(app), || std::fs::metadata(dir.join("."))).and_then(|result| result);
+        let entered = files::as_user(Some(app), || files::metadata(&dir.join("."))).and_then(|result| result);
         if entered.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
             tracing::warn!(
                 "{app} cannot read {}: it may not enter {}; give that directory the group of {app} and mode 0750, or mode 0755",
@@ -133,7 +132,7 @@ fn unreachable(shell: &Site, app: Option<&Identity>) {
 /// whatever the image had in its place. /tmp is empty and root's too, and can be written.
 fn hand_over(path: &Path, app: Option<&Identity>) {
     let Some(app) = app else { return };
-    if !path.is_dir() || files::probe_writable(path, Some(app)).is_ok() {
+    if !files::is_directory(path) || files::probe_writable(path, Some(app)).is_ok() {
         return;
     }
     match files::take_ownership(path, app) {

@@ -25,7 +25,7 @@ pub fn wall() -> i128 {
 /// Time in which it slept, or was stopped or frozen, is not in it. Zero where the kernel does not tell.
 pub fn runnable() -> Duration {
     // "cpu_time run_delay timeslices", the first two in nanoseconds.
-    let line = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let line = super::files::read_kernel("/proc/thread-self/schedstat").unwrap_or_default();
     let times = line.split_ascii_whitespace().take(2).filter_map(|field| field.parse::<u64>().ok());
     Duration::from_nanos(times.fold(0, u64::saturating_add))
 }

@@ -76,8 +76,8 @@ pub fn close_all_on_exec() -> io::Result<()> {
 }
 
 fn mark_each() -> io::Result<()> {
-    for entry in std::fs::read_dir("/proc/self/fd")? {
-        let number = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok());
+    for name in super::files::list_kernel("/proc/self/fd")? {
+        let number = name.to_str().and_then(|name| name.parse::<RawFd>().ok());
         if let Some(number) = number.filter(|number| *number > 2) {
             // SAFETY: the descriptor is only borrowed for one fcntl(2), which fails harmlessly if it is
             // closed by then.

@@ -44,6 +44,7 @@ pub fn inspect(file: &File) -> io::Result<(Kind, Identity)> {
 
 /// A new description of the same pipe or terminal, for writing, that does not block and is closed on exec. Fails
 /// with ENXIO for sockets, EACCES for another user's pipe, ENOENT without /proc.
+#[expect(clippy::disallowed_methods, reason = "what is opened is the descriptor's own file, without waiting")]
 pub fn reopen(fd: BorrowedFd<'_>) -> io::Result<File> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     OpenOptions::new()

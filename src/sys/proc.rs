@@ -9,6 +9,7 @@
 //! checks the start time, with a pidfd held, before it signals.
 #![expect(unsafe_code, reason = "pidfd_open(2) and pidfd_send_signal(2)")]
 
+use super::files::{list_kernel, open_kernel};
 use super::group::{self, Sent};
 use super::{Pid, check};
 use crate::config::plan::Signal;
@@ -51,8 +52,7 @@ impl Snapshot {
             return Err(io::Error::other("/proc is of another PID namespace"));
         }
         let mut processes = Vec::new();
-        for entry in std::fs::read_dir("/proc")? {
-            let name = entry?.file_name();
+        for name in list_kernel("/proc")? {
             let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::new);
             // One that ends during the walk is no error.
             processes.extend(pid.and_then(|pid| read(pid).ok().flatten()));
@@ -116,7 +116,7 @@ impl Walk {
 /// are too many to be looked through.
 pub fn has_child_but(known: impl Fn(Pid) -> bool) -> bool {
     let own = Pid::current();
-    let Ok(file) = super::files::open_kernel(format!("/proc/{own}/task/{own}/children")) else { return true };
+    let Ok(file) = open_kernel(format!("/proc/{own}/task/{own}/children")) else { return true };
     let mut list = String::new();
     if file.take(MOST_CHILDREN).read_to_string(&mut list).is_err() {
         return true;
@@ -198,7 +198,8 @@ const MOST_GENERATIONS: usize = 64;
 /// The process is stopped (SIGSTOP), or all that descend from it are.
 pub fn is_stopped(root: Pid) -> bool {
     let stopped = |pid: Pid| {
-        let line = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let mut line = [0; LINE];
+        let line = stat_line(pid, &mut line).unwrap_or_default();
         // Behind the last parenthesis, as in `parse`.
         let state = line.rsplit(|byte| *byte == b')').next().and_then(|rest| rest.get(1).copied());
         state == Some(b'T')
@@ -244,11 +245,16 @@ fn send(pidfd: &OwnedFd, signal: Signal) -> io::Result<Sent> {
 
 /// `Ok(None)`: something that is no stat line.
 fn read(pid: Pid) -> io::Result<Option<Process>> {
-    let mut file = std::fs::File::open(format!("/proc/{pid}/stat"))?;
-    // Longer than any line. The kernel gives all of it at once, and `fs::read`, told a size of 0, asks six times.
-    let mut line = [0; 2048];
-    let length = file.read(&mut line)?;
-    Ok(parse(line.get(..length).unwrap_or_default()))
+    Ok(parse(stat_line(pid, &mut [0; LINE])?))
+}
+
+/// Longer than any line of /proc/PID/stat.
+const LINE: usize = 2048;
+
+/// The kernel gives all of it at once; `read_to_end`, told a size of 0, asks six times.
+fn stat_line(pid: Pid, buffer: &mut [u8; LINE]) -> io::Result<&[u8]> {
+    let length = open_kernel(format!("/proc/{pid}/stat"))?.read(buffer)?;
+    Ok(buffer.get(..length).unwrap_or_default())
 }
 
 /// One line of /proc/PID/stat: `pid (comm) state ppid pgrp session …`, proc(5). comm may hold spaces,

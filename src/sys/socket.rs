@@ -3,7 +3,7 @@
 //! A path of more than 107 bytes does not fit into `sockaddr_un` (unix(7)). It is reached through its directory then, as
 //! `/proc/self/fd/N/NAME`, so that no directory has to be changed to.
 
-use super::files::Dir;
+use super::files::{Dir, link_metadata};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -65,7 +65,7 @@ pub struct Identity {
 /// # Errors
 /// Something else than a socket is there, or the path cannot be looked at.
 pub fn identity(path: &Path) -> io::Result<Option<Identity>> {
-    match path.symlink_metadata() {
+    match link_metadata(path) {
         Ok(found) if found.file_type().is_socket() => {
             Ok(Some(Identity { device: found.dev(), inode: found.ino() }))
         }
@@ -84,7 +84,9 @@ pub struct Claim(#[expect(dead_code, reason = "held for its drop")] Flock<File>)
 /// # Errors
 /// The directory cannot be opened, or its file system has no such locks.
 pub fn claim(directory: &Path) -> io::Result<Option<Claim>> {
-    match Flock::lock(File::open(directory)?, FlockArg::LockExclusiveNonblock) {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let opened = File::from(nix::fcntl::open(directory, flags, Mode::empty())?);
+    match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(Claim(lock))),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, error)) => Err(error.into()),

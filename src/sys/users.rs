@@ -12,6 +12,7 @@
 //!   drops root's rights must not keep root's group by omission.
 //! - `root` is known even where there is no `/etc/passwd` at all (an image made `FROM scratch`).
 
+use super::files::{self, Owner};
 use super::words;
 use crate::typo::distance;
 use std::collections::BTreeSet;
@@ -234,7 +235,7 @@ pub fn own_uid() -> u32 {
 
 fn read(path: &Path) -> Result<String, UsersError> {
     let fault = |source| UsersError::Read { path: path.to_owned(), source };
-    let file = match std::fs::File::open(path) {
+    let file = match files::open(path, Owner::Anyone) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
         Err(error) => return Err(fault(error)),

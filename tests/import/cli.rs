@@ -69,3 +69,24 @@ fn includes_are_found_as_supervisord_finds_them() {
     assert_eq!(code, exit::DATA);
     assert!(err.contains("supervisord.conf:2: files: EXT is not set"), "{err}");
 }
+
+#[test]
+fn a_pipe_of_the_shell_is_read_and_a_fifo_that_is_included_is_not_waited_for() {
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("a.conf");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // As `init import <(...)` has it.
+    let given = |text: &str| {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(text.as_bytes()).unwrap();
+        drop(writer);
+        import(&[&format!("/dev/fd/{}", reader.as_raw_fd())], &|_| None)
+    };
+    let (code, out, err) = given("[program:x]\ncommand=sleep 1\n");
+    assert_eq!((code, out.contains("[service.x]")), (exit::OK, true), "{err}");
+    let (code, _, err) = given(&format!("[include]\nfiles = {}/*.conf\n", dir.path().display()));
+    assert_eq!(code, exit::NO_INPUT);
+    assert!(err.contains("a.conf: it is a FIFO"), "{err}");
+}

@@ -33,6 +33,7 @@ mod support;
 
 mod abuse;
 mod client;
+mod configuration;
 mod container;
 mod control;
 mod crash;

@@ -8,6 +8,7 @@ use super::http::Http;
 use crate::fetch::error::{FetchError, Kind};
 use crate::fetch::file::reason;
 use crate::fetch::vars::Vars;
+use crate::sys::files;
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -76,8 +77,7 @@ fn system(vars: &Vars) -> bool {
 }
 
 fn any_certificate(dir: &Path) -> bool {
-    std::fs::read_dir(dir)
-        .is_ok_and(|entries| entries.flatten().any(|entry| holds_certificate(&entry.path())))
+    files::list(dir).is_ok_and(|names| names.iter().any(|name| holds_certificate(&dir.join(name))))
 }
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
@@ -87,11 +87,8 @@ fn holds_certificate(path: &Path) -> bool {
 }
 
 fn read(path: &Path) -> std::io::Result<String> {
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() || metadata.len() > MAX_BUNDLE {
-        return Err(std::io::Error::other("not a file of certificates"));
-    }
-    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    let bytes = files::read_bounded(&files::open_configuration(path)?, MAX_BUNDLE)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn bundle(path: &Path, warnings: &mut Vec<String>) -> Result<TrustStore, FetchError> {

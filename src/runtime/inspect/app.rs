@@ -6,10 +6,9 @@ use super::php_of;
 use crate::config::plan::{FileFormat, Plan};
 use crate::doctor::facts::{EnvFile, Laravel, LaravelConfig, Told};
 use crate::doctor::{self, read};
-use crate::sys::files;
+use crate::sys::files::{self, Owner};
 use crate::sys::users::Identity;
 use std::collections::BTreeSet;
-use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,12 +21,14 @@ const MOST: u64 = 1 << 20;
 /// Without a PHP that answers, the configuration is not asked for.
 pub async fn look(shell: &mut Shell, php: bool) -> Laravel {
     let plan = shell.plan.clone();
-    if !plan.work_dir.join("artisan").is_file() {
+    if !files::is_file(&plan.work_dir.join("artisan")) {
         let why = "there is no artisan in the work-dir".to_owned();
         return Laravel { config: Told::NotAsked(why), ..Laravel::default() };
     }
     let app = shell.identity(None).ok().flatten();
-    let hook = fs::read_to_string(plan.work_dir.join("bootstrap/app.php")).unwrap_or_default();
+    let bootstrap = plan.work_dir.join("bootstrap/app.php");
+    let hook = files::as_user(app.as_ref(), || files::read_text(&bootstrap, Owner::Anyone, MOST));
+    let hook = hook.flatten().unwrap_or_default();
     let storage = shell.environment.get("LARAVEL_STORAGE_PATH").map(PathBuf::from);
     let storage = storage.unwrap_or_else(|| plan.work_dir.join("storage"));
     Laravel {
@@ -40,13 +41,15 @@ pub async fn look(shell: &mut Shell, php: bool) -> Laravel {
             .iter()
             .any(|name| read::calls(&hook, name)),
         env_files: env_files(&plan, app.as_ref()),
-        down: storage.join("framework/down").exists(),
+        down: files::exists(&storage.join("framework/down")),
     }
 }
 
 async fn config(shell: &mut Shell, plan: &Plan) -> Told<LaravelConfig> {
     let missing = plan.files.iter().find(|file| {
-        file.format == FileFormat::Dotenv && !file.path.exists() && !plan.work_dir.join(".env").exists()
+        file.format == FileFormat::Dotenv
+            && !files::exists(&file.path)
+            && !files::exists(&plan.work_dir.join(".env"))
     });
     if let Some(file) = missing {
         return Told::NotAsked(format!(
@@ -80,10 +83,9 @@ fn env_files(plan: &Plan, app: Option<&Identity>) -> Vec<EnvFile> {
     let directories: BTreeSet<&Path> =
         placed.iter().filter_map(|path| path.parent()).chain([plan.work_dir.as_path()]).collect();
     let mut paths: BTreeSet<PathBuf> = placed.iter().map(|path| path.to_path_buf()).collect();
-    for entry in directories.into_iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(is_env) {
-            paths.insert(entry.path());
-        }
+    for dir in directories {
+        let names = files::list(dir).unwrap_or_default().into_iter();
+        paths.extend(names.filter(|name| name.to_str().is_some_and(is_env)).map(|name| dir.join(name)));
     }
     paths.iter().filter_map(|path| one(path, placed.contains(path.as_path()), app)).collect()
 }
@@ -97,10 +99,10 @@ fn is_env(name: &str) -> bool {
 }
 
 fn one(path: &Path, placed: bool, app: Option<&Identity>) -> Option<EnvFile> {
-    let data = fs::metadata(path).ok().filter(|data| data.is_file() && data.len() <= MOST)?;
-    let as_app = files::as_user(app, || fs::read(path)).and_then(|bytes| bytes);
+    let data = files::metadata(path).ok().filter(|data| data.is_file() && data.len() <= MOST)?;
+    let as_app = files::as_user(app, || files::read(path, Owner::Anyone, MOST)).flatten();
     let readable = as_app.is_ok();
-    let bytes = as_app.or_else(|_| fs::read(path)).unwrap_or_default();
+    let bytes = as_app.or_else(|_| files::read(path, Owner::Anyone, MOST)).unwrap_or_default();
     let (keys, problems, warnings) = doctor::read_env(&bytes);
     let mode = data.permissions().mode() & 0o7777;
     Some(EnvFile { path: path.to_owned(), mode, readable, placed, keys, problems, warnings })

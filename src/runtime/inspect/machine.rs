@@ -3,12 +3,11 @@
 use super::super::shell::Shell;
 use crate::doctor::facts::{Processes, StateDir, System};
 use crate::doctor::read;
-use crate::sys::files::DirectoryError;
+use crate::sys::files::{DirectoryError, Owner};
 use crate::sys::proc::{Process, Snapshot};
 use crate::sys::users::Identity;
 use crate::sys::{Pid, files, users};
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -21,16 +20,16 @@ pub fn system(shell: &mut Shell) -> System {
     let app = shell.identity(None).ok().flatten();
     let uid = users::own_uid();
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let limits = read::limits(&fs::read_to_string("/proc/self/limits").unwrap_or_default());
-    let mounts = read::mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
+    let status = files::read_kernel("/proc/self/status").unwrap_or_default();
+    let limits = read::limits(&files::read_kernel("/proc/self/limits").unwrap_or_default());
+    let mounts = read::mounts(&files::read_kernel("/proc/self/mountinfo").unwrap_or_default());
     let tz = var("TZ").map(|zone| zone.trim_start_matches(':').to_owned());
     let zone_file = |zone: &String| {
-        zone == "UTC" || zone.starts_with('/') || Path::new("/usr/share/zoneinfo").join(zone).is_file()
+        zone == "UTC" || zone.starts_with('/') || files::is_file(&Path::new("/usr/share/zoneinfo").join(zone))
     };
     let exec = ["/var/lib/amazon", "/var/log/amazon"].map(PathBuf::from);
     let kernel = |name: &str| {
-        fs::read_to_string(Path::new("/proc/sys").join(name)).unwrap_or_default().trim().to_owned()
+        files::read_kernel(Path::new("/proc/sys").join(name)).unwrap_or_default().trim().to_owned()
     };
     System {
         uid,
@@ -74,36 +73,36 @@ fn state_dir(shell: &Shell, uid: u32) -> StateDir {
 /// This program, if the application may read it.
 fn readable_binary(app: Option<&Identity>) -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
-    let opened = files::as_user(app, || files::open(&program, files::Owner::Anyone)).ok()?;
+    let opened = files::as_user(app, || files::open(&program, Owner::Anyone)).ok()?;
     opened.is_ok().then_some(program)
 }
 
 /// A number of the container's own cgroup, which is mounted at the root of the hierarchy or below it.
 fn cgroup(names: &[&str]) -> Option<u64> {
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = files::read_kernel("/proc/self/cgroup").unwrap_or_default();
     let below = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").trim_start_matches('/');
     let root = Path::new("/sys/fs/cgroup");
     let places = [root.join(below), root.to_owned()];
     let mut files = places.iter().flat_map(|place| names.iter().map(move |name| place.join(name)));
     // `max` is no limit.
-    files.find_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())
+    files.find_map(|file| files::read_kernel(file).ok()?.trim().parse().ok())
 }
 
 /// The least of the container's limit and the machine's memory: on Fargate the machine is the task's.
 fn memory() -> Option<u64> {
     let limit = cgroup(&["memory.max", "memory/memory.limit_in_bytes"]);
-    let total = read::memory_total(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
+    let total = read::memory_total(&files::read_kernel("/proc/meminfo").unwrap_or_default());
     limit.into_iter().chain(total).min()
 }
 
 fn crontabs() -> Vec<PathBuf> {
-    let mut found: BTreeSet<PathBuf> = BTreeSet::new();
-    for entry in CRONTABS.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten().take(100) {
-        let small = entry.metadata().is_ok_and(|data| data.is_file() && data.len() <= MOST);
-        if small && fs::read_to_string(entry.path()).is_ok_and(|text| read::has_cron_entry(&text)) {
-            found.insert(entry.path());
-        }
-    }
+    let paths = CRONTABS
+        .iter()
+        .map(Path::new)
+        .flat_map(|dir| files::list(dir).unwrap_or_default().into_iter().map(|name| dir.join(name)));
+    let text = |path: &PathBuf| files::read_text(path, Owner::Anyone, MOST);
+    let found: BTreeSet<PathBuf> =
+        paths.take(100).filter(|path| text(path).is_ok_and(|text| read::has_cron_entry(&text))).collect();
     found.into_iter().collect()
 }
 
@@ -131,7 +130,7 @@ pub fn processes() -> Processes {
     Processes {
         alone: false,
         pid1: Pid::new(1).and_then(comm),
-        pid1_catches: fs::read_to_string("/proc/1/status")
+        pid1_catches: files::read_kernel("/proc/1/status")
             .ok()
             .and_then(|status| read::mask(&status, "SigCgt")),
         init: init.map(Pid::raw),

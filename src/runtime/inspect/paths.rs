@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub fn look(shell: &mut Shell, sockets: &[PathBuf]) -> Vec<PathFacts> {
     let plan = shell.plan.clone();
     let app = shell.identity(None).ok().flatten();
-    let mounts = read::mounts(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
+    let mounts = read::mounts(&files::read_kernel("/proc/self/mountinfo").unwrap_or_default());
     let mut found: Vec<PathFacts> = Vec::new();
     let mut look = |path: &Path, purpose: Purpose, user: Option<&Identity>| {
         if !found.iter().any(|one| one.path == path) {
@@ -60,14 +60,12 @@ fn one(path: &Path, purpose: Purpose, user: Option<&Identity>, made: bool, mount
 /// The preflight makes what is missing, and gives an empty directory of root's to the application.
 fn will_be_mended(path: &Path, user: Option<&Identity>, made: bool, error: &ProbeError) -> bool {
     if error.is_missing() {
-        let above = path.ancestors().skip(1).find(|above| above.is_dir());
+        let above = path.ancestors().skip(1).find(|above| files::is_directory(above));
         let makes = |user| above.is_some_and(|above| files::probe_writable(above, user).is_ok());
         return made && (makes(user) || makes(None));
     }
     let foreign = user.is_some_and(|user| !user.is_root());
-    let of_root = std::fs::metadata(path).is_ok_and(|data| data.is_dir() && data.uid() == 0);
-    let empty = std::fs::read_dir(path).is_ok_and(|mut entries| {
-        entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "lost+found"))
-    });
+    let of_root = files::metadata(path).is_ok_and(|data| data.is_dir() && data.uid() == 0);
+    let empty = files::list(path).is_ok_and(|names| names.iter().all(|name| name == "lost+found"));
     foreign && users::own_uid() == 0 && of_root && empty && files::probe_writable(path, None).is_ok()
 }

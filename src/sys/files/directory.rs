@@ -6,6 +6,7 @@
 
 use super::as_user;
 use super::at::Dir;
+use super::look::metadata;
 use super::walk::{DirectoryError, make_private, open_directory, system};
 use crate::sys::fd;
 use crate::sys::users::Identity;
@@ -71,15 +72,16 @@ pub fn make_directory(path: &Path, identity: Option<&Identity>, mode: u32) -> Re
 }
 
 /// `mkdir -p` with the rights of the moment.
+#[expect(clippy::disallowed_methods, reason = "the user's rights, or those of init where it is no other's")]
 fn make_plainly(path: &Path, mode: u32) -> io::Result<Made> {
-    match std::fs::metadata(path) {
+    match metadata(path) {
         Ok(data) if data.is_dir() => return Ok(Made::Existed),
         Ok(_) => return Err(io::Error::from(io::ErrorKind::NotADirectory)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let missing: Vec<&Path> =
-        path.ancestors().take_while(|above| matches!(above.try_exists(), Ok(false))).collect();
+    let is_missing = |path: &Path| metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let missing: Vec<&Path> = path.ancestors().take_while(|above| is_missing(above)).collect();
     DirBuilder::new().recursive(true).mode(mode).create(path)?;
     for made in missing {
         // Whatever the umask was.

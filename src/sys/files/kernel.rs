@@ -34,10 +34,10 @@ pub fn write_kernel(path: impl AsRef<Path>, text: &str) -> io::Result<()> {
     fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
 }
 
-/// The names in a directory of the kernel's. One that cannot be read any more is left out.
+/// The names in a directory of the kernel's.
 ///
 /// # Errors
 /// It is not there or may not be listed.
-pub fn list_kernel(path: impl AsRef<Path>) -> io::Result<impl Iterator<Item = OsString>> {
-    Ok(fs::read_dir(path)?.flatten().map(|entry| entry.file_name()))
+pub fn list_kernel(path: impl AsRef<Path>) -> io::Result<Vec<OsString>> {
+    fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect()
 }

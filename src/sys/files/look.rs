@@ -4,6 +4,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the one place that looks at paths")]
 
+use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
 use std::path::Path;
@@ -37,4 +38,12 @@ pub fn is_file(path: &Path) -> bool {
 /// A directory is there.
 pub fn is_directory(path: &Path) -> bool {
     metadata(path).is_ok_and(|data| data.is_dir())
+}
+
+/// The names in a directory, in no order. What is no directory is not opened for it (O_DIRECTORY).
+///
+/// # Errors
+/// It is not there, no directory, or may not be listed.
+pub fn list(path: &Path) -> io::Result<Vec<OsString>> {
+    std::fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect()
 }

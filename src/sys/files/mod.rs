@@ -8,6 +8,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `open.rs` | the one way to open a file that somebody else may have touched |
+//! | `configuration.rs` | files that say what init does |
 //! | `at.rs` | an open directory, and what is done with the names in it |
 //! | `remove.rs` | removal of a directory with all that is in it |
 //! | `look.rs` | what is at a path |
@@ -19,6 +20,7 @@
 //! | `walk.rs` | directories by descriptors, through no link of another user |
 
 mod at;
+mod configuration;
 mod directory;
 mod kernel;
 mod look;
@@ -30,9 +32,10 @@ mod user;
 mod walk;
 
 pub use at::{Dir, Entry, Kind};
+pub use configuration::{open_configuration, read_configuration, read_given};
 pub use directory::{Made, make_directory, take_ownership};
 pub use kernel::{list_kernel, open_kernel, read_kernel, write_kernel};
-pub use look::{exists, is_directory, is_file, link_metadata, metadata};
+pub use look::{exists, is_directory, is_file, link_metadata, list, metadata};
 pub use open::{Owner, open, open_reference, read, read_bounded, read_text};
 pub use own::{Owned, clear, is_roots_alone, own_directory};
 pub use probe::{ProbeError, probe_writable};

@@ -146,12 +146,13 @@ pub(super) fn text(bytes: Vec<u8>) -> io::Result<String> {
 /// What is left of an open file, if that is at most `max` bytes.
 ///
 /// # Errors
-/// It is larger, or cannot be read. Never a part of it: what was cut short may mean something else.
+/// It is larger (`FileTooLarge`), or cannot be read. Never a part of it: what was cut short may mean something else.
 pub fn read_bounded(mut file: &File, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = file.by_ref().take(max.saturating_add(1)).read_to_end(&mut bytes)?;
     if u64::try_from(read).is_ok_and(|read| read > max) {
-        return Err(io::Error::other(format!("it is larger than {max} bytes")));
+        let text = format!("it is larger than {max} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(bytes)
 }

@@ -150,3 +150,41 @@ fn directories_are_made_with_their_owner_whatever_the_umask() {
     assert!(dir.make_dir("own", 0o700, None).is_err());
     assert!(fs::metadata(root.path().join("own")).unwrap().permissions().mode() & 0o7777 == 0o2750);
 }
+
+#[test]
+fn a_link_of_another_user_shows_no_more_of_the_configuration_than_that_user_may_read() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir(at("release")).unwrap();
+    for (name, mode) in [("init.toml", 0o644), ("secret", 0o600)] {
+        fs::write(at("release").join(name), name).unwrap();
+        fs::set_permissions(at("release").join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    nix::unistd::mkfifo(&at("release/fifo"), Mode::from_bits_truncate(0o666)).unwrap();
+    symlink("release", at("current")).unwrap();
+    let read = |name: &str| read_configuration(&at("current").join(name), MAX);
+    assert_eq!(read("secret").unwrap(), "secret");
+    if is_root() {
+        lchown(at("current"), Some(33), Some(33)).unwrap();
+        let refused = read("secret").unwrap_err().to_string();
+        assert!(
+            refused.contains("belongs to uid 33") && refused.contains("make the link as root"),
+            "{refused}"
+        );
+    }
+    assert_eq!(read("init.toml").unwrap(), "init.toml");
+    assert!(read("fifo").unwrap_err().to_string().contains("a FIFO"));
+    assert_eq!(read("none").unwrap_err().kind(), std::io::ErrorKind::NotFound);
+}
+
+#[test]
+fn a_descriptor_that_init_was_started_with_may_be_a_pipe() {
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"text").unwrap();
+    drop(writer);
+    let path = format!("/dev/fd/{}", reader.as_raw_fd());
+    assert_eq!(read_given(Path::new(&path), MAX).unwrap(), "text");
+}

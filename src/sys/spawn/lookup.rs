@@ -6,6 +6,7 @@
 
 use super::report::Kind;
 use super::{Command, SpawnError};
+use crate::sys::files;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -50,7 +51,7 @@ impl Verdict {
     }
 
     fn of_file(file: &Path) -> Self {
-        match std::fs::metadata(file) {
+        match files::metadata(file) {
             Ok(data) => {
                 let kind = match data.file_type() {
                     kind if kind.is_dir() => Kind::Directory,
@@ -119,7 +120,7 @@ impl Wanted {
     /// Looks at the candidates, with init's own rights.
     pub(super) fn look_up(&self) -> Result<(), SpawnError> {
         self.check_name()?;
-        if self.path.is_none() && Path::new(&self.name).is_relative() && !self.dir.is_dir() {
+        if self.path.is_none() && Path::new(&self.name).is_relative() && !files::is_directory(&self.dir) {
             // The directory is the fault; the child says so.
             return Ok(());
         }
