@@ -33,6 +33,11 @@
 //! *Run*: one execution of a cron entry. *Orphan*: a descendant whose parent died and that the kernel gave to init.
 //! *Want* is what a service should be; *state* is what it is.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests make, read and remove files of their own")
+)]
+
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -2,6 +2,7 @@
 //!
 //! `bad/NAME.toml` is loaded, and what is said must be `bad/NAME.err`. Leading comments set the scene:
 //! `# env: A=b`, `# role: web`. `PHP_INIT_BLESS=1` writes the `.err` files anew.
+#![allow(clippy::disallowed_methods, reason = "tests make and read files of their own")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod canary;

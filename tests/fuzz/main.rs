@@ -1,6 +1,7 @@
 //! Every corpus, and what a simple mutator makes of it: the short form of the fuzzing that `tests/fuzz/run` does with
 //! libFuzzer. The same targets, no instrumentation.
 
+#![allow(clippy::disallowed_methods, reason = "tests make and read files of their own")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

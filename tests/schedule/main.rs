@@ -3,6 +3,7 @@
 //!
 //! `PHP_INIT_ORACLE=100000` checks that many expressions instead of 3,000; `PHP_INIT_SEED` changes which.
 
+#![allow(clippy::disallowed_methods, reason = "tests make and read files of their own")]
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

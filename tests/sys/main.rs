@@ -11,6 +11,7 @@
 //! Most of it runs as any user. What only root can see (ids that change) is checked as root, and the refusal
 //! as anybody else.
 
+#![allow(clippy::disallowed_methods, reason = "tests make and read files of their own")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests are tests too")]
 
 mod exit;
