@@ -36,6 +36,8 @@ pub fn hide_value(message: &str, value: &str, written: &str) -> String {
         }
     }
     let lower = value.to_lowercase();
+    // How a source begins is no secret, and "file" is a word of many messages.
+    let lower = SCHEMES.iter().find_map(|scheme| lower.strip_prefix(scheme)).unwrap_or(&lower);
     let ends = |c: char| c.is_whitespace() || "\"',;()".contains(c);
     let words: Vec<&str> = message.split(ends).collect();
     for word in words {
@@ -46,6 +48,8 @@ pub fn hide_value(message: &str, value: &str, written: &str) -> String {
     }
     shown
 }
+
+const SCHEMES: [&str; 4] = ["file://", "s3://", "http://", "https://"];
 
 /// Less than so many bytes are no secret worth the name.
 const SHORTEST: usize = 4;
@@ -165,6 +169,7 @@ mod tests {
             ("there is no HUNTER2: the words are a, b", " hunter2 ", "there is no ${X}: the words are a, b"),
             ("10.0.0.7 is reached from outside", "10.0.0.7:80", "${X} is reached from outside"),
             ("cannot read /a/http:/b/c: no", "http://b//c", "cannot read /a/${X}: no"),
+            ("there is no such file", "file:///run/env", "there is no such file"),
             ("minute \"99\" is too much", "99 * * * *", "minute \"99\" is too much"),
         ] {
             assert_eq!(hide_value(message, value, "${X}"), shown);
