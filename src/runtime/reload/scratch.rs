@@ -97,13 +97,15 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if !self.kept {
-            remove(&self.parent, &self.name);
+            remove(&self.parent, &self.name, &self.dir);
         }
     }
 }
 
-fn remove(parent: &Dir, name: &OsStr) {
-    match files::remove_tree(parent, name) {
+/// Empties `dir` and removes it. Its name may stand for another directory by now: who may write the parent could have given it to
+/// one of root's. What that holds stays, since only an empty directory is removed by its name.
+fn remove(parent: &Dir, name: &OsStr, dir: &Dir) {
+    match files::empty(dir).and_then(|()| parent.remove_dir(name)) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => {
@@ -129,7 +131,7 @@ pub fn sweep(parent: &Path, is_ours: &dyn Fn(&str) -> bool) {
         let made_by_init = || dir.entry().is_ok_and(|entry| entry.is_own() && entry.mode == MODE);
         if (!shared || made_by_init()) && dir.try_lock().is_ok() {
             tracing::info!("removing {}, which an earlier init left", dir.path().display());
-            remove(&parent, &name);
+            remove(&parent, &name, &dir);
         }
     }
 }
@@ -168,6 +170,20 @@ mod tests {
         assert!(!first.exists() && second.exists());
         sweep(dir.path(), &is_ours);
         assert!(!second.exists() && dir.path().join("x-y").exists());
+    }
+
+    #[test]
+    fn a_directory_that_took_its_name_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Scratch::make(dir.path(), &mut numbered(&mut 0), None).unwrap();
+        let (path, gone) = (made.path().to_owned(), dir.path().join("gone"));
+        fs::write(path.join("secret"), "x").unwrap();
+        fs::rename(&path, &gone).unwrap();
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("file"), "root's").unwrap();
+        drop(made);
+        assert!(path.join("file").exists());
+        assert_eq!(fs::read_dir(gone).unwrap().count(), 0);
     }
 
     #[test]
