@@ -105,6 +105,10 @@ impl Dir {
         Self { fd, path: path.to_owned() }
     }
 
+    pub(super) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     /// Where it was when it was opened.
     pub fn path(&self) -> &Path {
         &self.path
@@ -166,8 +170,8 @@ impl Dir {
         let name = name.as_ref();
         mkdirat(&self.fd, name, Mode::S_IRWXU)?;
         let dir = self.open_dir(name)?;
-        // Somebody who may write here could have put another one in its place.
-        if !dir.entry()?.is_own() {
+        // Somebody who may write here could have put another one in its place: their own, or one of root's with what it holds.
+        if !dir.entry()?.is_own() || !dir.names(1)?.is_empty() {
             return Err(io::Error::other("another user put a directory in its place"));
         }
         // The owner comes last: without FOWNER root may not change the mode of what is another's.

@@ -55,17 +55,19 @@ pub fn make_directory(path: &Path, identity: Option<&Identity>, mode: u32) -> Re
     let mut made = Made::Existed;
     let mut create = |parent: &OwnedFd, name: &OsStr, path: &Path| {
         made = Made::Created;
-        let fd = make_private(parent, name, path)?;
-        // The owner comes last: without FOWNER root may not change the mode of what is another's.
-        fchmod(&fd, Mode::from_bits_truncate(mode)).map_err(system("cannot chmod", path))?;
-        if let Some(identity) = identity {
-            fd::fchown(&fd, identity.uid, identity.gid).map_err(|source| DirectoryError::System {
-                what: "cannot chown",
-                path: path.to_owned(),
-                source,
-            })?;
+        let fault = |what, source| DirectoryError::System { what, path: path.to_owned(), source };
+        let dir = Dir::from_fd(make_private(parent, name, path)?, path);
+        // Who may write the parent could have given the name to another directory of root's, with what it holds.
+        if !dir.names(1).map_err(|source| fault("cannot list", source))?.is_empty() {
+            let source = io::Error::other("another directory was put in its place");
+            return Err(fault("cannot make directory", source));
         }
-        Ok(fd)
+        // The owner comes last: without FOWNER root may not change the mode of what is another's.
+        fchmod(&dir, Mode::from_bits_truncate(mode)).map_err(system("cannot chmod", path))?;
+        if let Some(identity) = identity {
+            fd::fchown(&dir, identity.uid, identity.gid).map_err(|source| fault("cannot chown", source))?;
+        }
+        Ok(dir.into_fd())
     };
     open_directory(path, Some(&mut create))?;
     Ok(made)
@@ -125,6 +127,37 @@ mod tests {
 
     fn is_root() -> bool {
         nix::unistd::geteuid().is_root()
+    }
+
+    /// Whoever may write the parent renames one of root's to the name that is missing, and back.
+    #[test]
+    fn a_directory_of_roots_that_takes_the_name_is_not_handed_over() {
+        if !is_root() {
+            return;
+        }
+        let parent = tempfile::tempdir().unwrap();
+        let (roots, path) = (parent.path().join("roots"), parent.path().join("storage"));
+        fs::create_dir(&roots).unwrap();
+        fs::write(roots.join("secret"), "x").unwrap();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let swapping = std::thread::spawn({
+            let (roots, path) = (roots.clone(), path.clone());
+            move || {
+                while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                    let _ = fs::rename(&roots, &path);
+                    let _ = fs::rename(&path, &roots);
+                }
+            }
+        });
+        for _ in 0..5000 {
+            let _ = make_directory(&path, Some(&user()), 0o755);
+            // Empties nothing: what it made itself.
+            let _ = fs::remove_dir(&path);
+        }
+        drop(stop);
+        swapping.join().unwrap();
+        let found = [&roots, &path].into_iter().find(|dir| dir.join("secret").exists()).unwrap();
+        assert_eq!(fs::metadata(found).unwrap().uid(), 0);
     }
 
     /// A directory that everybody may enter and nobody but its owner may write.
