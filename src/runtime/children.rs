@@ -296,7 +296,9 @@ impl Children {
             }
             // Before the child has made its group there is none: stop_group_of_child knows.
             (Some(pid), StopScope::Group) => Some((group::stop_group_of_child(*pid, signal), *pid)),
-            (None, _) => left.map(|left| (group::stop_group(left.leader, signal), left.leader)),
+            (None, _) => {
+                left.and_then(Leftover::group).map(|leader| (group::stop_group(leader, signal), leader))
+            }
         };
         if let Some((outcome, leader)) = outcome {
             report(outcome, signal, &format_args!("the group of pid {leader}"));
@@ -334,7 +336,7 @@ impl Children {
         };
         let mut owned: HashSet<i32> = self.live.keys().map(|pid| pid.raw()).collect();
         let groups: HashSet<i32> =
-            owned.iter().copied().chain(left().map(|leftover| leftover.leader.raw())).collect();
+            owned.iter().copied().chain(left().filter_map(Leftover::group).map(Pid::raw)).collect();
         let escaped: HashMap<Pid, &Process> = self
             .live
             .values()

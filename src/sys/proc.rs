@@ -129,6 +129,11 @@ pub fn has_child_but(known: impl Fn(Pid) -> bool) -> bool {
 /// Bytes of a list of children.
 const MOST_CHILDREN: u64 = 1 << 16;
 
+/// Some process, or a thread of one, has this number.
+pub fn exists(pid: Pid) -> bool {
+    matches!(read(pid), Ok(Some(_)))
+}
+
 /// `process` is still the same one: not reaped, its pid not used again. A zombie is.
 ///
 /// # Errors

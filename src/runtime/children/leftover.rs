@@ -19,14 +19,21 @@ pub(super) struct Leftover {
 }
 
 impl Leftover {
+    /// Its group, by the number of the leader, which has been reaped. A process that has that number by now got it after the group
+    /// was gone, and may lead one of its own.
+    pub fn group(&self) -> Option<Pid> {
+        (!proc::exists(self.leader)).then_some(self.leader)
+    }
+
     /// Some of it lives. A group that cannot be asked about (init's own, refused) is nobody's leftover.
     pub fn alive(&self, walk: &Walk) -> bool {
-        walk.group_lives(self.leader) || self.escaped.iter().any(proc::lives)
+        self.group().is_some_and(|leader| walk.group_lives(leader)) || self.escaped.iter().any(proc::lives)
     }
 
     /// Some of it is there, be it a zombie: what can be told without a walk over /proc.
     pub fn there(&self) -> bool {
-        group::group_exists(self.leader).unwrap_or(false) || self.escaped.iter().any(proc::lives)
+        self.group().is_some_and(|leader| group::group_exists(leader).unwrap_or(false))
+            || self.escaped.iter().any(proc::lives)
     }
 
     /// A search is under way that may find something.

@@ -52,3 +52,19 @@ fn a_pid_that_is_used_again_is_another_process() {
     let escaped = &children.live.values().next().unwrap().escaped;
     assert_eq!(escaped.iter().map(|p| (p.pid.raw(), p.start_time)).collect::<Vec<_>>(), [(12, 9), (13, 9)]);
 }
+
+/// Whoever fills the numbers of a container could have init kill a process of root's so.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a child of the test's own")]
+fn a_number_that_is_used_again_is_no_group_of_a_leftover() {
+    use std::os::unix::process::CommandExt as _;
+    let mut other = std::process::Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+    let leader = Pid::new(other.id().try_into().unwrap()).unwrap();
+    let left = Leftover { leader, escaped: Vec::new(), search: None, signal: None };
+    assert!(group::group_exists(leader).unwrap());
+    let found = (left.group(), left.there(), left.alive(&Walk::default()));
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(found, (None, false, false));
+    assert_eq!(left.group(), Some(leader));
+}
