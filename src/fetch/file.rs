@@ -4,7 +4,7 @@
 //! have a file of root's placed where that user can read it.
 
 use super::error::{FetchError, Kind};
-use crate::sys::files::{self, Owner};
+use crate::sys::files;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -34,7 +34,7 @@ pub fn read(path: &Path, max_size: u64) -> Result<Vec<u8>, FetchError> {
 /// takes it after /proc/sys/fs/lease-break-time. PID 1 ends the child if that lasts longer than the job may.
 fn open(path: &Path) -> io::Result<File> {
     loop {
-        match files::open(path, Owner::Anyone) {
+        match files::open_to_copy(path) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 #[expect(clippy::disallowed_methods, reason = "nothing tells of the end of a lease")]
                 std::thread::sleep(LEASE_PAUSE);
@@ -82,6 +82,25 @@ pub fn reason(error: &io::Error) -> String {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    /// As the application may do where fs.protected_hardlinks is 0.
+    #[test]
+    fn a_second_name_that_another_user_gave_a_file_of_roots_is_refused() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (theirs, secret) = (dir.path().join("theirs"), dir.path().join("secret"));
+        std::fs::create_dir(&theirs).unwrap();
+        std::fs::write(&secret, "A=1").unwrap();
+        std::fs::hard_link(&secret, theirs.join("name")).unwrap();
+        assert_eq!(read(&theirs.join("name"), 9).unwrap(), b"A=1", "root gave it");
+        std::os::unix::fs::chown(&theirs, Some(33), Some(33)).unwrap();
+        assert!(
+            read(&theirs.join("name"), 9).unwrap_err().to_string().contains("may have given it this name")
+        );
+        assert_eq!(read(&secret, 9).unwrap(), b"A=1");
+    }
 
     #[test]
     fn a_file_and_a_link_to_it_are_read_up_to_the_cap() {

@@ -36,7 +36,7 @@ pub use configuration::{open_configuration, read_configuration, read_given};
 pub use directory::{Made, make_directory, take_ownership};
 pub use kernel::{list_kernel, open_kernel, read_kernel, write_kernel};
 pub use look::{exists, is_directory, is_file, link_metadata, list, metadata};
-pub use open::{Owner, open, open_reference, read, read_bounded, read_text};
+pub use open::{Owner, open, open_reference, open_to_copy, read, read_bounded, read_text};
 pub use own::{Owned, clear, is_roots_alone, own_directory};
 pub use probe::{ProbeError, probe_writable};
 pub use remove::{empty, remove_tree};

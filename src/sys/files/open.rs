@@ -9,7 +9,8 @@
 //! What it does not protect from is a file system that does not answer (NFS, FUSE): nothing here belongs on the
 //! event loop.
 
-use super::walk::{Found, resolve};
+use super::user::file_uid;
+use super::walk::{Found, WRITABLE, resolve};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
@@ -47,6 +48,26 @@ pub fn open(path: &Path, owner: Owner) -> io::Result<File> {
     match resolve(&std::path::absolute(path)?, None)? {
         Found::Directory(_) => Err(Errno::EISDIR.into()),
         Found::Entry { parent, name } => open_at(&parent, Path::new(&name), owner),
+    }
+}
+
+/// As [`open`], whoever owns it, for content that is handed on to others. Where fs.protected_hardlinks is 0 another user may
+/// give a file of root's a further name in a directory of their own: with root's rights such a name is refused.
+///
+/// # Errors
+/// As [`open`]; it may be such a name.
+pub fn open_to_copy(path: &Path) -> io::Result<File> {
+    match resolve(&std::path::absolute(path)?, None)? {
+        Found::Directory(_) => Err(Errno::EISDIR.into()),
+        Found::Entry { parent, name } => {
+            let file = open_at(&parent, Path::new(&name), Owner::Anyone)?;
+            let (stat, directory) = (fstat(&file)?, fstat(&parent)?);
+            let roots_alone = directory.st_uid == 0 && directory.st_mode & WRITABLE == 0;
+            if file_uid() == 0 && stat.st_uid == 0 && stat.st_nlink > 1 && !roots_alone {
+                return Err(io::Error::other("it is root's, and another user may have given it this name"));
+            }
+            Ok(file)
+        }
     }
 }
 
