@@ -1,5 +1,6 @@
 //! `init doctor` with real PHP-FPM and the sample Laravel application: in a running container and in an image alone.
 
+use crate::harness::{self, Place, Setup};
 use crate::support::need;
 use crate::support::sandbox::{NEEDS, Sandbox};
 use serde_json::Value;
@@ -8,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const CONFIG: &str = "[[file]]\nname = \"env\"\nsource = \"/opt/php/source.env\"\n";
 
@@ -198,4 +200,27 @@ fn doctor_gives_up_on_a_php_that_fails_or_hangs() {
         assert!(ids(&report, &["breaks"]).contains("php"), "{report:#}");
         assert!(report.to_string().contains(words), "{report:#}");
     }
+}
+
+/// The doctor is root, and looks at files of the application's.
+#[test]
+fn what_the_application_puts_in_place_of_its_files_holds_no_doctor() {
+    if !need(harness::NEEDS) {
+        return;
+    }
+    // Without a PHP, which would wait for the FIFO as well, for as long as it may.
+    let config = "user = \"www-data\"\nwork-dir = \"DIR/www\"\n";
+    let setup = Setup::new(Place::Child, config).env("PATH", "/nowhere");
+    setup.file("www/artisan", "", 0o644);
+    setup.file("www/bootstrap/x", "", 0o644);
+    let fifo = |name: &str| {
+        let path = setup.path(name);
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    };
+    fifo("www/bootstrap/app.php");
+    fifo("www/.env");
+    setup.start(&["doctor"]).finish_within(Duration::from_secs(10));
+    fs::remove_file(setup.path("www/bootstrap/app.php")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", setup.path("www/bootstrap/app.php")).unwrap();
+    setup.start(&["doctor"]).finish_within(Duration::from_secs(10));
 }
