@@ -4,13 +4,18 @@
 //! another user as well, as deployments make them (`current -> releases/42`). What must not happen is that such a link
 //! shows a file of root's, by a message about the text, or that what it leads to holds init.
 
+use super::look::metadata;
 use super::open::{Owner, open, read_bounded, text};
 use super::user::as_user;
 use super::walk::DirectoryError;
 use crate::sys::users::Users;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
+
+/// The device number of /dev/null: null(4).
+const NULL: u64 = libc::makedev(1, 3);
 
 /// Opens a regular file for reading. What lies behind a link of another user's is opened with that user's rights if init is
 /// root: it is nothing that the user could not read.
@@ -49,7 +54,7 @@ pub fn read_configuration(path: &Path, max: u64) -> io::Result<String> {
 }
 
 /// As [`read_configuration`], for a path that an operator gives: it may also be a descriptor that init was started with
-/// (`<(…)`, `/dev/stdin`), of whatever kind.
+/// (`<(…)`, `/dev/stdin`), of whatever kind, or /dev/null, which is mounted over a file to have none.
 ///
 /// # Errors
 /// As [`read_configuration`].
@@ -61,6 +66,9 @@ pub fn read_given(path: &Path, max: u64) -> io::Result<String> {
         )]
         let file = File::open(path)?;
         return text(read_bounded(&file, max)?);
+    }
+    if metadata(path).is_ok_and(|data| data.file_type().is_char_device() && data.rdev() == NULL) {
+        return Ok(String::new());
     }
     read_configuration(path, max)
 }

@@ -187,4 +187,6 @@ fn a_descriptor_that_init_was_started_with_may_be_a_pipe() {
     drop(writer);
     let path = format!("/dev/fd/{}", reader.as_raw_fd());
     assert_eq!(read_given(Path::new(&path), MAX).unwrap(), "text");
+    assert_eq!(read_given(Path::new("/dev/null"), MAX).unwrap(), "", "mounted over a file to have none");
+    assert!(read_given(Path::new("/dev/zero"), MAX).unwrap_err().to_string().contains("a device"));
 }
