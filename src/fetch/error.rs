@@ -4,7 +4,7 @@
 //! rename) and everything above only needs the verdict. Neither a value of a file nor a credential may get in here;
 //! what S3 or a credentials endpoint said is passed through [`quote`], and [`super::run`] scrubs the report once more.
 
-use super::source::SourceError;
+use crate::config::plan::source::SourceError;
 use crate::exit;
 use std::fmt;
 

@@ -7,7 +7,6 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`job`] | the two messages, shared by parent and child |
-//! | [`source`] | PURE: `s3://…`, ARNs, `file://…` and paths, as data |
 //! | [`error`] | what went wrong, its exit code and its remedies |
 //! | [`run`] | one job from beginning to end |
 //! | [`mod@file`] | a source on disk |
@@ -33,9 +32,7 @@ pub mod run;
 pub mod s3;
 pub mod secret;
 mod self_signed;
-pub mod source;
 pub mod vars;
 
 pub use error::FetchError;
 pub use job::{Job, Outcome, Report};
-pub use source::{Source, SourceError};

@@ -1,6 +1,6 @@
 //! Checks of single values that their types cannot make: `None` is "right", else the complaint.
 
-use crate::fetch::source::Source;
+use crate::config::plan::source::Source;
 use crate::schedule::Schedule;
 
 /// The grammar of names of services, cron entries, boot steps: they stand in log lines and on command lines.

@@ -5,8 +5,8 @@
 
 use super::connection::{Asked, unanswered, whole};
 use super::region::is_region;
+use crate::config::plan::source::Object;
 use crate::fetch::error::{FetchError, Kind, quote};
-use crate::fetch::source::Object;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;

@@ -5,9 +5,9 @@
 //! AWS_REGION before AWS_DEFAULT_REGION.
 
 use super::url::Url;
+use crate::config::plan::source::Object;
 use crate::fetch::error::{FetchError, Kind};
 use crate::fetch::job::Job;
-use crate::fetch::source::Object;
 use crate::fetch::vars::Vars;
 use std::time::Duration;
 
