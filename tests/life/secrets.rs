@@ -93,10 +93,11 @@ impl Drop for Spy {
     }
 }
 
-/// What a spy has seen in processes of init's program.
+/// What a spy has seen in processes of this container's program. It sees those of other tests as well.
 fn seen(container: &Container) -> Vec<String> {
     let found = container.text("spied");
-    found.lines().filter(|line| line.contains("/init ")).map(str::to_owned).collect()
+    let program = format!(" {} ", container.program().display());
+    found.lines().filter(|line| line.contains(&program)).map(str::to_owned).collect()
 }
 
 /// An init of uid 1000 whose program has this mode, with a file that it fetches.
@@ -216,8 +217,10 @@ fn a_command_hides_its_environment_while_it_waits() {
     }
 }
 
-/// Records its environment by the kind of child that it is, and goes on as the rest of its arguments.
-const RECORD: &str = "#!/bin/sh\nkind=$1; shift; env > @DIR/env/$kind.$$; exec \"$@\"\n";
+/// Records its environment by the kind of child that it is, and goes on as the rest of its arguments. The record is there
+/// whole or not at all: a stop may end the child at any moment.
+const RECORD: &str =
+    "#!/bin/sh\nkind=$1; shift; env > @DIR/env/part.$$\nmv @DIR/env/part.$$ @DIR/env/$kind.$$; exec \"$@\"\n";
 
 #[test]
 fn no_kind_of_child_gets_a_secret_of_init() {
