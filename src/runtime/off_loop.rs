@@ -19,6 +19,9 @@ use tokio::sync::oneshot;
 
 /// After this time the log says what is waited for.
 const WORTH_A_LINE: Duration = Duration::from_secs(5);
+/// A stop leaves the work so long to finish, as it does in far less where the file system answers: a probe that is cut off
+/// leaves its file behind.
+const ON_STOP: Duration = Duration::from_millis(500);
 /// A file system that has not answered by then is taken for dead.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -96,8 +99,8 @@ impl<T: Send + 'static> OffLoop<T> {
 }
 
 impl Shell {
-    /// Waits for work before supervision has begun. A stop signal ends the wait at once, and so does a file system that
-    /// does not answer within [`LIMIT`].
+    /// Waits for work before supervision has begun. A stop signal ends the wait after [`ON_STOP`], and a file system that does
+    /// not answer after [`LIMIT`].
     ///
     /// # Errors
     /// [`End`]: why the boot cannot go on.
@@ -117,7 +120,10 @@ impl Shell {
             work.show_lines();
             match happening {
                 Happening::Signal(signal) if self.signals.is_stop(signal) => {
-                    tracing::warn!("{what} does not wait for {} any longer", work.progress().shown());
+                    let left = ON_STOP.min(self.left_to_stop() / 2);
+                    if tokio::time::timeout(left, work.done()).await.is_err() {
+                        tracing::warn!("{what} does not wait for {} any longer", work.progress().shown());
+                    }
                     return Err(End::Stopped(signal));
                 }
                 Happening::Deadline if !warned && warning.is_over() => {

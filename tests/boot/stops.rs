@@ -220,3 +220,32 @@ fn a_stop_at_any_moment() {
         }
     }
 }
+
+#[test]
+fn a_stop_while_volumes_are_probed_leaves_no_probe_behind() {
+    if !need(NEEDS) {
+        return;
+    }
+    let paths: String = (0..400).map(|n| format!("\"DIR/volumes/{n}\", ")).collect();
+    let config = format!("writable = [{paths}]\n{TAIL}");
+    for round in 0..20_u64 {
+        let setup = Setup::new(PLACES[0], &config);
+        for n in 0..400 {
+            std::fs::create_dir_all(setup.path("volumes").join(n.to_string())).unwrap();
+        }
+        let running = setup.start::<&str>(&[]);
+        let pid = running.listening();
+        // The moment is what is tried here, so it is a time and not a condition.
+        std::thread::sleep(Duration::from_micros(round * 700));
+        signal(pid, 15);
+        let done = running.finish();
+        assert_eq!(done.code, 0, "{done:?}");
+        for volume in std::fs::read_dir(setup.path("volumes")).unwrap() {
+            assert_eq!(
+                std::fs::read_dir(volume.unwrap().path()).unwrap().count(),
+                0,
+                "round {round}: {done:?}"
+            );
+        }
+    }
+}
