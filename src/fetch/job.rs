@@ -24,7 +24,7 @@ pub const MAX_WARNINGS: usize = 50;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Job {
-    /// As [`super::Source::parse`] takes it.
+    /// As [`crate::config::plan::source::Source::parse`] takes it.
     pub source: String,
     pub path: PathBuf,
     pub format: Format,

@@ -11,7 +11,7 @@ use super::job::{Job, Origin, Outcome, Report};
 use super::place::{Target, place};
 use super::secret::{Content, Redact};
 use super::vars::Vars;
-use crate::config::plan::source::{Source, SourceError};
+use crate::config::plan::source::Source;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -114,7 +114,7 @@ fn obtain(
         #[cfg(not(feature = "s3"))]
         Source::S3(object) => {
             let _ = (vars, etag, deadline);
-            Err(SourceError::NoS3 { source: object.to_string() }.into())
+            Err(crate::config::plan::source::SourceError::NoS3 { source: object.to_string() }.into())
         }
     }
 }

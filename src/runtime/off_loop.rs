@@ -99,7 +99,7 @@ impl<T: Send + 'static> OffLoop<T> {
 }
 
 impl Shell {
-    /// Waits for work before supervision has begun. A stop signal ends the wait after [`ON_STOP`], and a file system that does
+    /// Waits for work before supervision has begun. A stop signal ends the wait within half a second, and a file system that does
     /// not answer after [`LIMIT`].
     ///
     /// # Errors
