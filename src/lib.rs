@@ -16,16 +16,17 @@
 //! | [`control`] | the control socket: protocol, server, client |
 //! | [`probe`] | probes that ask: FastCGI, TCP, unix, HTTP; the grammar of sd_notify |
 //! | [`fetch`] | sources, validation, atomic placing; run as a short-lived child, the only user of the AWS SDK |
+//! | [`files`] | opening, probing, making and placing files where another user may have put a trap |
 //! | [`sys`] | the only unsafe, fork, exec and raw descriptors, behind safe types |
 //! | [`exit`] | every exit code |
 //! | [`typo`] | PURE: how far a word is from the one that was meant |
 //!
 //! ## Layer rule
 //!
-//! Imports go down only: `cli → runtime → {supervisor, schedule, probe, control, logs, sys} → config::plan`.
+//! Imports go down only: `cli → runtime → {supervisor, schedule, probe, control, logs, files, sys} → config::plan`.
 //! Pure modules import no tokio, no nix, no libc, no clock, no I/O and no randomness (jitter comes from a seed).
 //! AWS crates are reached from `fetch` alone, tokio from `runtime`, `probe`, `control` and `fetch` alone, nix and libc from
-//! `sys` alone. `tests/rules.rs` keeps this rule.
+//! `sys` and `files` alone. `tests/rules.rs` keeps this rule.
 //!
 //! ## Terms
 //!
@@ -45,6 +46,7 @@ pub mod doctor;
 pub mod dotenv;
 pub mod exit;
 pub mod fetch;
+pub mod files;
 pub mod import;
 pub mod logs;
 pub mod probe;

@@ -162,7 +162,7 @@ impl Role {
 
 fn random() -> Outcome<String> {
     // A UUID without its dashes: 122 random bits, from the kernel.
-    Ok(php_init::sys::files::read_kernel("/proc/sys/kernel/random/uuid")?.trim().replace('-', ""))
+    Ok(php_init::sys::kernel::read("/proc/sys/kernel/random/uuid")?.trim().replace('-', ""))
 }
 
 /// Who may do what, once the signature is right.

@@ -2,8 +2,8 @@
 //! include; [`crate::import`] does the rest.
 
 use crate::exit;
+use crate::files;
 use crate::import::{self, Crontab, File, Input, Problem, glob};
-use crate::sys::files;
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::fmt;

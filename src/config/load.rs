@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::resolve::{self, Layers};
 use super::suggest;
 use super::tree::{Node, Source};
-use crate::sys::files;
+use crate::files;
 use std::io;
 use std::path::{Path, PathBuf};
 

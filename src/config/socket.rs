@@ -4,7 +4,7 @@
 use super::expand::{self, Lookup};
 use super::load::{self, DEFAULT_FILE, Options};
 use super::tree::{self, Table};
-use crate::sys::files;
+use crate::files;
 use std::path::{Path, PathBuf};
 
 /// The socket's name in the state directory.

@@ -5,6 +5,7 @@
 use super::protocol::{Envelope, Level, MAX_REQUEST, Reply, Request, VERSION};
 use crate::config::values::show_duration;
 use crate::exit;
+use crate::files::socket;
 use crate::sys::clock::monotonic;
 use crate::sys::local::{self, Peer};
 use crate::sys::users::own_uid;
@@ -147,7 +148,7 @@ impl Connection {
         if line.len() > MAX_REQUEST {
             return Err(ClientError::TooLong(line.len()));
         }
-        let stream = local::connect(path, limit).map_err(|error| unreachable(path, limit, error))?;
+        let stream = socket::connect(path, limit).map_err(|error| unreachable(path, limit, error))?;
         let peer = local::peer(&stream).map_err(fault)?;
         if !is_trusted(peer, own_uid()) {
             return Err(ClientError::Stranger(path.to_owned(), peer.uid));
@@ -279,7 +280,7 @@ fn unreachable(path: &Path, limit: Duration, error: io::Error) -> ClientError {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ClientError::NoSocket(path),
         io::ErrorKind::ConnectionRefused => ClientError::NobodyListens(path),
         io::ErrorKind::PermissionDenied => {
-            let owner = crate::sys::files::metadata(&path).ok().map(|file| file.uid());
+            let owner = crate::files::metadata(&path).ok().map(|file| file.uid());
             ClientError::Denied(path, owner)
         }
         io::ErrorKind::TimedOut => ClientError::Silent(path, limit),

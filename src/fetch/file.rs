@@ -4,7 +4,7 @@
 //! have a file of root's placed where that user can read it.
 
 use super::error::{FetchError, Kind};
-use crate::sys::files;
+use crate::files;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;

@@ -13,8 +13,8 @@
 
 use super::error::{FetchError, Kind};
 use super::file::reason;
+use crate::files::{Dir, DirectoryError, Kind as FileKind, Owner};
 use crate::sys::fd::{self, is_out_of_inodes};
-use crate::sys::files::{Dir, DirectoryError, Kind as FileKind, Owner};
 use crate::sys::users;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};

@@ -84,7 +84,7 @@ fn attempt(job: &Job, start: Instant, trace: &mut Trace) -> Result<Report, Fetch
 }
 
 fn absent(job: &Job, error: FetchError, trace: &mut Trace) -> Report {
-    if crate::sys::files::link_metadata(&job.path).is_ok() {
+    if crate::files::link_metadata(&job.path).is_ok() {
         trace.warnings.push(format!("an earlier {} stays in its place", job.path.display()));
     }
     Report::failed(&FetchError { kind: Kind::Absent, hints: Vec::new(), ..error })

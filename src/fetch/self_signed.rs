@@ -57,7 +57,7 @@ fn pair_at(names: &[String], path: &Path, now: SystemTime) -> Result<Content, Fe
 }
 
 fn earlier(path: &Path, heading: &str, now: SystemTime) -> Option<Content> {
-    let written = crate::sys::files::metadata(path).ok()?.modified().ok()?;
+    let written = crate::files::metadata(path).ok()?.modified().ok()?;
     let age = now.duration_since(written).unwrap_or_default();
     let bytes = super::file::read(path, MAX_SIZE).ok().filter(|_| age < RENEW_AFTER)?;
     let content = Content::new(bytes);

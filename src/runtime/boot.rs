@@ -92,7 +92,7 @@ fn tell_of_no_dotenv(shell: &Shell) {
     let set = |name: &str| shell.environment.get(name).is_some_and(|value| !value.is_empty());
     let fetched = plan.files.iter().any(|file| file.format == FileFormat::Dotenv);
     let own = plan.work_dir.join(".env");
-    if plan.preset == "laravel" && !fetched && !set("APP_KEY") && !crate::sys::files::exists(&own) {
+    if plan.preset == "laravel" && !fetched && !set("APP_KEY") && !crate::files::exists(&own) {
         tracing::warn!(
             "no .env: none is fetched, since neither INIT_ENV_SOURCE nor CONFIG_BUCKET is set, {} does not exist, and \
              APP_KEY is not in the environment",

@@ -12,7 +12,7 @@ use crate::control::protocol::{Phase, Reply, Request, Status};
 use crate::control::request::Refusal;
 use crate::control::server::{self, CLIENTS, Desk, Found, Listening, Opened, Replies};
 use crate::exit;
-use crate::sys::{files, socket};
+use crate::files::{self, socket};
 use std::path::Path;
 use std::rc::Rc;
 use tokio::net::UnixListener;

@@ -2,8 +2,8 @@
 
 use crate::config::plan::{CronPlan, Plan};
 use crate::exit;
+use crate::files;
 use crate::schedule::{Schedule, crontab};
-use crate::sys::files;
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -13,7 +13,7 @@
 
 use super::env::INSTANCE;
 use crate::config::plan::FpmPlan;
-use crate::sys::files;
+use crate::files;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -5,9 +5,10 @@ use super::env::Environment;
 use super::{Mode, crontabs, migrate, supervise};
 use crate::config::plan::{CronPlan, Env, Plan, ProbePlan, ServicePlan};
 use crate::exit;
+use crate::files;
+use crate::sys::capabilities;
 use crate::sys::spawn::Command;
-use crate::sys::users::{Identity, Users, UsersError};
-use crate::sys::{capabilities, files};
+use crate::sys::users::{Identity, UsersError};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -37,7 +38,7 @@ pub type FindUser<'a> = &'a mut dyn FnMut(Option<&str>) -> Result<Option<Identit
 /// The user or group is not in /etc/passwd or /etc/group.
 pub fn identity(plan: &Plan, own_uid: u32, user: Option<&str>) -> Result<Option<Identity>, UsersError> {
     match user.or(plan.user.as_deref()) {
-        Some(name) if own_uid == 0 => Users::read()?.find(name).map(Some),
+        Some(name) if own_uid == 0 => files::read_users()?.find(name).map(Some),
         _ => Ok(None),
     }
 }

@@ -6,7 +6,7 @@ use super::needs::{self, Problem};
 use super::shell::Site;
 use super::state_dir::{self, Needed};
 use crate::exit;
-use crate::sys::files::{self, Made};
+use crate::files::{self, Made};
 use crate::sys::users::Identity;
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -8,7 +8,7 @@
 use super::Mode;
 use super::shell::Shell;
 use crate::config::plan::Plan;
-use crate::sys::files::{self, DirectoryError, Kind, Owned};
+use crate::files::{self, DirectoryError, Kind, Owned};
 use crate::sys::users::Identity;
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};

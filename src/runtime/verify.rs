@@ -66,7 +66,7 @@ type Stamp = (u64, SystemTime, u64);
 
 fn stamp(path: &Path) -> Option<Stamp> {
     use std::os::unix::fs::MetadataExt as _;
-    let meta = crate::sys::files::metadata(path).ok()?;
+    let meta = crate::files::metadata(path).ok()?;
     Some((meta.ino(), meta.modified().ok()?, meta.len()))
 }
 

@@ -3,7 +3,7 @@
 //! `docker run --cap-drop ALL` leaves a root that may neither become another user nor signal one. Without this the
 //! first is noticed in the middle of a boot, the second only when a stop reaches nobody.
 
-use super::files::read_kernel;
+use super::kernel;
 
 /// What starting and stopping processes of other users takes, with the bits of linux/capability.h.
 /// CHOWN is not among them: without it less works, but something does.
@@ -15,7 +15,7 @@ pub fn missing() -> Vec<&'static str> {
     if !nix::unistd::geteuid().is_root() {
         return Vec::new();
     }
-    let status = read_kernel("/proc/self/status").unwrap_or_default();
+    let status = kernel::read("/proc/self/status").unwrap_or_default();
     lacking(&status)
 }
 

@@ -4,7 +4,7 @@
 //! its memory cgroup tells them apart. v2 has it in `memory.events`, v1 (Linux 4.13 and later) in
 //! `memory.oom_control`; both as a line `oom_kill N`, and v2's counts the cgroups below as well.
 
-use super::files::{open_kernel, read_kernel};
+use super::kernel;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,13 @@ impl OomCounter {
     /// Finds the counter of the cgroup that this process is in. `None`: there is no memory cgroup, or it is
     /// not mounted.
     pub fn open() -> Option<Self> {
-        let own = read_kernel("/proc/self/cgroup").ok()?;
+        let own = kernel::read("/proc/self/cgroup").ok()?;
         Self::open_in(&own, Path::new("/sys/fs/cgroup"))
     }
 
     /// `own` is the text of /proc/self/cgroup, `mount` where the hierarchies are.
     fn open_in(own: &str, mount: &Path) -> Option<Self> {
-        let files = candidates(own, mount).into_iter().filter_map(|path| open_kernel(path).ok().map(Self));
+        let files = candidates(own, mount).into_iter().filter_map(|path| kernel::open(path).ok().map(Self));
         files.into_iter().find(|counter| counter.read().is_some())
     }
 

@@ -4,7 +4,7 @@
 //! containers are not.
 #![expect(unsafe_code, reason = "clock_gettime(2) and timerfd(2) through libc")]
 
-use super::check;
+use super::{check, kernel};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub fn wall() -> i128 {
 /// Time in which it slept, or was stopped or frozen, is not in it. Zero where the kernel does not tell.
 pub fn runnable() -> Duration {
     // "cpu_time run_delay timeslices", the first two in nanoseconds.
-    let line = super::files::read_kernel("/proc/thread-self/schedstat").unwrap_or_default();
+    let line = kernel::read("/proc/thread-self/schedstat").unwrap_or_default();
     let times = line.split_ascii_whitespace().take(2).filter_map(|field| field.parse::<u64>().ok());
     Duration::from_nanos(times.fold(0, u64::saturating_add))
 }

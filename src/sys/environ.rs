@@ -9,7 +9,8 @@
 //! program since, as PHP-FPM's workers do).
 
 use super::Pid;
-use super::files::{as_user, open_kernel, read_kernel};
+use super::identity::as_user;
+use super::kernel;
 use super::users::Users;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -30,7 +31,7 @@ impl Ids {
     /// # Errors
     /// It is gone, or /proc does not show it.
     pub fn of(pid: Pid) -> io::Result<Self> {
-        Self::parse(&read_kernel(format!("/proc/{pid}/status"))?)
+        Self::parse(&kernel::read(format!("/proc/{pid}/status"))?)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no ids in its status"))
     }
 
@@ -66,7 +67,7 @@ pub fn variable(pid: Pid, ids: &Ids, name: &str) -> io::Result<Option<Vec<u8>>> 
 
 fn open(pid: Pid, ids: &Ids) -> io::Result<File> {
     let path = format!("/proc/{pid}/environ");
-    let refused = match open_kernel(&path) {
+    let refused = match kernel::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => error,
         result => return result,
     };
@@ -76,7 +77,7 @@ fn open(pid: Pid, ids: &Ids) -> io::Result<File> {
         return Err(refused);
     }
     let identity = Users::default().of_ids(uid, gid, vec![gid]);
-    as_user(Some(&identity), || open_kernel(&path)).flatten()
+    as_user(Some(&identity), || kernel::open(&path)).flatten()
 }
 
 fn find<'a>(environment: &'a [u8], name: &str) -> Option<&'a [u8]> {

@@ -2,7 +2,7 @@
 //! are [`super::fd_out`]'s.
 #![expect(unsafe_code, reason = "close_range(2) has no safe wrapper")]
 
-use super::check;
+use super::{check, kernel};
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid};
@@ -76,7 +76,7 @@ pub fn close_all_on_exec() -> io::Result<()> {
 }
 
 fn mark_each() -> io::Result<()> {
-    for name in super::files::list_kernel("/proc/self/fd")? {
+    for name in kernel::list("/proc/self/fd")? {
         let number = name.to_str().and_then(|name| name.parse::<RawFd>().ok());
         if let Some(number) = number.filter(|number| *number > 2) {
             // SAFETY: the descriptor is only borrowed for one fcntl(2), which fails harmlessly if it is

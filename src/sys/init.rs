@@ -6,7 +6,7 @@
 //! ([`super::spawn`]).
 #![expect(unsafe_code, reason = "signal(2), setenv(3)")]
 
-use super::{Pid, errno_words, fd};
+use super::{Pid, errno_words, fd, kernel};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
@@ -89,7 +89,7 @@ pub fn keep_secrets() {
 /// thread, since libc gives no lock to those that read the environment.
 pub fn adopt_environment<'a>(vars: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
     // Nobody else can start a thread between the look and the change: this is the only one.
-    let alone = super::files::list_kernel("/proc/self/task").is_ok_and(|tasks| tasks.len() == 1);
+    let alone = kernel::list("/proc/self/task").is_ok_and(|tasks| tasks.len() == 1);
     let settable =
         |name: &str, value: &str| !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
     for (name, value) in vars.filter(|(name, value)| alone && settable(name, value)) {

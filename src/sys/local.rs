@@ -2,32 +2,22 @@
 #![expect(unsafe_code, reason = "std connects without a time limit")]
 
 use super::check;
-use super::files::open_reference;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
-/// Connects to the socket at `path`, through no link of another user than root. `TimedOut` when its queue of connections
-/// stays full for `limit`: whoever listens there accepts no more. The limit stays that of writes.
-pub fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
-    if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no path of a socket"));
-    }
-    let socket = open_reference(path)?;
-    // The socket that was found, whatever is at its path by now; and a text that fits, however long the path is.
-    connect_to(&Path::new("/proc/self/fd").join(socket.as_raw_fd().to_string()), limit)
-}
-
-fn connect_to(path: &Path, limit: Duration) -> io::Result<UnixStream> {
+/// Connects to a socket that was found by its path (O_PATH), whatever is at the path by now. `TimedOut` when its queue of
+/// connections stays full for `limit`. The limit stays that of writes.
+pub fn connect(socket: BorrowedFd<'_>, limit: Duration) -> io::Result<UnixStream> {
+    // Fits into the address, however long the path was.
+    let path = format!("/proc/self/fd/{}", socket.as_raw_fd());
     // SAFETY: all zeroes are a valid address, of no family yet.
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
     address.sun_family = u16::try_from(libc::AF_UNIX).unwrap_or(1);
     // Shorter than the address by far, so that zeroes end it.
-    for (to, from) in address.sun_path.iter_mut().zip(path.as_os_str().as_bytes()) {
+    for (to, from) in address.sun_path.iter_mut().zip(path.as_bytes()) {
         *to = from.cast_signed() as libc::c_char;
     }
     // SAFETY: three numbers.
@@ -115,31 +105,6 @@ pub fn window(fd: impl AsFd) -> Option<(u16, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixListener;
-
-    #[test]
-    fn a_full_queue_ends_a_connect_in_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s");
-        let _listener = UnixListener::bind(&path).unwrap();
-        let mut waiting = Vec::new();
-        let error = loop {
-            match connect(&path, Duration::from_millis(5)) {
-                Ok(stream) => waiting.push(stream),
-                Err(error) => break error,
-            }
-            assert!(waiting.len() < 10_000, "the queue of a listener is bounded");
-        };
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    }
-
-    #[test]
-    fn a_path_that_cannot_be_one_is_refused() {
-        for path in ["", "a\0b"] {
-            let error = connect(Path::new(path), Duration::from_secs(1)).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}");
-        }
-    }
 
     #[test]
     fn the_first_of_input_reader_and_time_wakes() {

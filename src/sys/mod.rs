@@ -17,8 +17,9 @@
 //! | [`capabilities`] | which of root's powers init lacks |
 //! | [`cgroup`] | the kernel's count of out-of-memory kills |
 //! | `oom` | the OOM score of children |
-//! | [`files`] | probing, making and placing files as another user, safely |
-//! | [`socket`] | where the control socket is: long paths, its mode, who hung up
+//! | [`identity`] | the user whose rights the calling thread has for files |
+//! | [`kernel`] | files of the kernel's: /proc, /sys, cgroups |
+//! | [`look`] | what is at a path |
 //! | [`clock`] | monotonic and wall time, and an alarm that notices a stepped clock |
 //!
 //! What it is not: a policy. Nothing here decides what to start, when, or what a failure means; nothing
@@ -33,16 +34,17 @@ pub mod clock;
 pub mod environ;
 pub mod fd;
 pub mod fd_out;
-pub mod files;
 pub mod group;
+pub mod identity;
 pub mod init;
+pub mod kernel;
 pub mod local;
+pub mod look;
 pub mod mask;
 pub mod notify;
 mod oom;
 pub mod proc;
 pub mod reap;
-pub mod socket;
 pub mod spawn;
 pub mod tty;
 pub mod users;

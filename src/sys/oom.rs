@@ -7,7 +7,7 @@
 //! Without root a child cannot: its /proc files belong to root as long as it is not dumpable, and it must not be while it has a
 //! copy of init's memory.
 
-use super::files::read_kernel;
+use super::kernel;
 use std::ffi::CString;
 
 /// How much sooner than init itself, in thousandths of all memory.
@@ -15,7 +15,7 @@ const SOONER: i32 = 100;
 
 /// The children's oom_score_adj. `None`: there is no /proc to read init's own from.
 pub(super) fn score_of_children() -> Option<CString> {
-    let own = read_kernel("/proc/self/oom_score_adj").ok()?;
+    let own = kernel::read("/proc/self/oom_score_adj").ok()?;
     CString::new(sooner(own.trim().parse().ok()?)).ok()
 }
 

@@ -9,8 +9,8 @@
 //! checks the start time, with a pidfd held, before it signals.
 #![expect(unsafe_code, reason = "pidfd_open(2) and pidfd_send_signal(2)")]
 
-use super::files::{list_kernel, open_kernel};
 use super::group::{self, Sent};
+use super::kernel;
 use super::{Pid, check};
 use crate::config::plan::Signal;
 use std::cell::OnceCell;
@@ -52,7 +52,7 @@ impl Snapshot {
             return Err(io::Error::other("/proc is of another PID namespace"));
         }
         let mut processes = Vec::new();
-        for name in list_kernel("/proc")? {
+        for name in kernel::list("/proc")? {
             let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::new);
             // One that ends during the walk is no error.
             processes.extend(pid.and_then(|pid| read(pid).ok().flatten()));
@@ -116,7 +116,7 @@ impl Walk {
 /// are too many to be looked through.
 pub fn has_child_but(known: impl Fn(Pid) -> bool) -> bool {
     let own = Pid::current();
-    let Ok(file) = open_kernel(format!("/proc/{own}/task/{own}/children")) else { return true };
+    let Ok(file) = kernel::open(format!("/proc/{own}/task/{own}/children")) else { return true };
     let mut list = String::new();
     if file.take(MOST_CHILDREN).read_to_string(&mut list).is_err() {
         return true;
@@ -258,7 +258,7 @@ const LINE: usize = 2048;
 
 /// The kernel gives all of it at once; `read_to_end`, told a size of 0, asks six times.
 fn stat_line(pid: Pid, buffer: &mut [u8; LINE]) -> io::Result<&[u8]> {
-    let length = open_kernel(format!("/proc/{pid}/stat"))?.read(buffer)?;
+    let length = kernel::open(format!("/proc/{pid}/stat"))?.read(buffer)?;
     Ok(buffer.get(..length).unwrap_or_default())
 }
 

@@ -1,8 +1,7 @@
-//! Who a child runs as: `/etc/passwd` and `/etc/group`, read without NSS.
+//! Who a child runs as: `/etc/passwd` and `/etc/group`, parsed without NSS.
 //!
-//! The files are parsed here, not asked for through libc: a static binary has no NSS modules, and the same
-//! image must give the same answer on Debian and Alpine. There is no cache: init reads the files once at
-//! boot.
+//! libc is not asked: a static binary has no NSS modules, and the same image must give the same answer on Debian and Alpine.
+//! `crate::files` reads the two files. There is no cache: init reads them once at boot.
 //!
 //! A user is written `name`, `name:group`, `uid`, `uid:gid` or a mixture. The rules, where writings differ:
 //! - a name that consists of digits wins over the id (as chown(1) has it);
@@ -12,18 +11,15 @@
 //!   drops root's rights must not keep root's group by omission.
 //! - `root` is known even where there is no `/etc/passwd` at all (an image made `FROM scratch`).
 
-use super::files::{self, Owner};
 use super::words;
 use crate::typo::distance;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
-const PASSWD: &str = "/etc/passwd";
-const GROUP: &str = "/etc/group";
-/// Far above any image's. A larger file is refused rather than half read.
-const MAX_FILE: u64 = 16 << 20;
+pub(crate) const PASSWD: &str = "/etc/passwd";
+pub(crate) const GROUP: &str = "/etc/group";
 
 /// The ids of a process, and what `/etc/passwd` says about its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,11 +131,6 @@ pub struct Users {
 }
 
 impl Users {
-    /// Reads `/etc/passwd` and `/etc/group`. A file that is not there has no entries.
-    pub fn read() -> Result<Self, UsersError> {
-        Ok(Self::parse(&read(Path::new(PASSWD))?, &read(Path::new(GROUP))?))
-    }
-
     /// Pure over the two files' text. Lines that are no entries (comments, NIS's `+`) are passed over, as
     /// libc does.
     pub fn parse(passwd: &str, group: &str) -> Self {
@@ -231,22 +222,6 @@ impl Users {
 /// Who init itself runs as.
 pub fn own_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
-}
-
-fn read(path: &Path) -> Result<String, UsersError> {
-    let fault = |source| UsersError::Read { path: path.to_owned(), source };
-    let file = match files::open(path, Owner::Anyone) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-        Err(error) => return Err(fault(error)),
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE).read_to_end(&mut bytes).map_err(fault)?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) >= MAX_FILE {
-        return Err(fault(io::Error::other("larger than 16 MiB")));
-    }
-    // Full names may be in any encoding; the fields that count are ASCII.
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// `name:password:uid:gid:full name:home:shell`, passwd(5).

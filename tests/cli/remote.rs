@@ -231,7 +231,7 @@ fn a_connect_that_is_never_accepted_ends() {
     let mut waiting = Vec::new();
     // Until its queue is full; then an init that hangs is one that does not even take the connection.
     let short = Duration::from_millis(20);
-    while let Ok(stream) = php_init::sys::local::connect(&path, short) {
+    while let Ok(stream) = php_init::files::socket::connect(&path, short) {
         waiting.push(stream);
     }
     let (code, out, _) = bare(&["health", "--timeout", "100ms", "--socket", path.to_str().unwrap()]);

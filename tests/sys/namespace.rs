@@ -3,9 +3,10 @@
 
 use crate::support::{Stage, code, is_root, open_dir, path, play, role, script, sh, until};
 use php_init::config::plan::Signal;
+use php_init::files;
 use php_init::sys::proc::{self, Snapshot};
 use php_init::sys::spawn::{Command, Output};
-use php_init::sys::{Pid, fd, files, group, init};
+use php_init::sys::{Pid, fd, group, init};
 use std::io::Read;
 
 /// Runs the test `test` in the new namespaces.

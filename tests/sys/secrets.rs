@@ -6,9 +6,10 @@
 use crate::support::{Stage, become_reaper, is_root, open_dir, script, until, user};
 use nix::fcntl::{Flock, FlockArg};
 use php_init::config::plan::Signal;
+use php_init::files;
+use php_init::sys::Pid;
 use php_init::sys::group::{self, Sent};
 use php_init::sys::spawn::Command;
-use php_init::sys::{Pid, files};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;

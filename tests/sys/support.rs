@@ -5,7 +5,7 @@ use php_init::sys::fd;
 use php_init::sys::proc::{self, Snapshot};
 use php_init::sys::reap::{Reaped, Reaper, WaitStatus};
 use php_init::sys::spawn::{Command, Output, Stdin};
-use php_init::sys::users::{Identity, Users};
+use php_init::sys::users::Identity;
 use php_init::sys::{Pid, init};
 use std::borrow::Borrow;
 use std::ffi::OsString;
@@ -131,7 +131,7 @@ pub fn is_root() -> bool {
 }
 
 pub fn user(text: &str) -> Identity {
-    Users::read().unwrap().find(text).unwrap()
+    php_init::files::read_users().unwrap().find(text).unwrap()
 }
 
 pub fn code(reaped: impl Borrow<Reaped>) -> Option<u8> {

@@ -51,7 +51,7 @@ pub fn run(remote: &Remote, io: &mut Io<'_>) -> Done {
 /// Whole or not at all, where the directory can be written; a device or a pipe is written as it is.
 #[expect(clippy::disallowed_methods, reason = "an operator names the file, and has the rights that are used")]
 fn save(path: &Path, text: &str) -> io::Result<()> {
-    let special = crate::sys::files::metadata(path).is_ok_and(|file| !file.is_file());
+    let special = crate::files::metadata(path).is_ok_and(|file| !file.is_file());
     if special {
         return std::fs::write(path, text);
     }

@@ -3,7 +3,7 @@
 use super::super::protocol::{MAX_REQUEST, Reply, Request};
 use super::super::request::{Refusal, parse_request, too_long};
 use super::{Desk, Replies, Stage};
-use crate::sys::socket;
+use crate::files::socket;
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;

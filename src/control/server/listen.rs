@@ -1,6 +1,6 @@
 //! The socket itself: made, found in use, replaced, removed.
 
-use crate::sys::socket::{self, Address, Claim, Identity};
+use crate::files::socket::{self, Address, Claim, Identity};
 use crate::sys::words;
 use std::fmt;
 use std::io;

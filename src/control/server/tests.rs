@@ -104,7 +104,7 @@ fn of_two_that_start_at_once_on_a_stale_socket_one_listens() {
     for _ in 0..200 {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("init.sock");
-        drop(crate::sys::socket::listen(&path).unwrap());
+        drop(crate::files::socket::listen(&path).unwrap());
         let start = std::sync::Barrier::new(2);
         let one = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

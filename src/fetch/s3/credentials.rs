@@ -51,7 +51,7 @@ pub fn has_profile(vars: &Vars) -> bool {
         || [("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")].iter().any(
             |(name, file)| {
                 let path = vars.get(name).map_or_else(|| format!("{home}/.aws/{file}"), str::to_owned);
-                crate::sys::files::is_file(std::path::Path::new(&path))
+                crate::files::is_file(std::path::Path::new(&path))
             },
         )
 }

@@ -8,7 +8,7 @@ use super::http::Http;
 use crate::fetch::error::{FetchError, Kind};
 use crate::fetch::file::reason;
 use crate::fetch::vars::Vars;
-use crate::sys::files;
+use crate::files;
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
 use std::panic::{AssertUnwindSafe, catch_unwind};

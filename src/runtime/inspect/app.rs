@@ -6,7 +6,7 @@ use super::php_of;
 use crate::config::plan::{FileFormat, Plan};
 use crate::doctor::facts::{EnvFile, Laravel, LaravelConfig, Told};
 use crate::doctor::{self, read};
-use crate::sys::files::{self, Owner};
+use crate::files::{self, Owner};
 use crate::sys::users::Identity;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;

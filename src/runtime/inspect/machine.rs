@@ -3,10 +3,11 @@
 use super::super::shell::Shell;
 use crate::doctor::facts::{Processes, StateDir, System};
 use crate::doctor::read;
-use crate::sys::files::{DirectoryError, Owner};
+use crate::files;
+use crate::files::{DirectoryError, Owner};
 use crate::sys::proc::{Process, Snapshot};
 use crate::sys::users::Identity;
-use crate::sys::{Pid, files, users};
+use crate::sys::{Pid, kernel, users};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -20,17 +21,16 @@ pub fn system(shell: &mut Shell) -> System {
     let app = shell.identity(None).ok().flatten();
     let uid = users::own_uid();
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let status = files::read_kernel("/proc/self/status").unwrap_or_default();
-    let limits = read::limits(&files::read_kernel("/proc/self/limits").unwrap_or_default());
-    let mounts = read::mounts(&files::read_kernel("/proc/self/mountinfo").unwrap_or_default());
+    let status = kernel::read("/proc/self/status").unwrap_or_default();
+    let limits = read::limits(&kernel::read("/proc/self/limits").unwrap_or_default());
+    let mounts = read::mounts(&kernel::read("/proc/self/mountinfo").unwrap_or_default());
     let tz = var("TZ").map(|zone| zone.trim_start_matches(':').to_owned());
     let zone_file = |zone: &String| {
         zone == "UTC" || zone.starts_with('/') || files::is_file(&Path::new("/usr/share/zoneinfo").join(zone))
     };
     let exec = ["/var/lib/amazon", "/var/log/amazon"].map(PathBuf::from);
-    let kernel = |name: &str| {
-        files::read_kernel(Path::new("/proc/sys").join(name)).unwrap_or_default().trim().to_owned()
-    };
+    let kernel =
+        |name: &str| kernel::read(Path::new("/proc/sys").join(name)).unwrap_or_default().trim().to_owned();
     System {
         uid,
         state_dir: state_dir(shell, uid),
@@ -79,19 +79,19 @@ fn readable_binary(app: Option<&Identity>) -> Option<PathBuf> {
 
 /// A number of the container's own cgroup, which is mounted at the root of the hierarchy or below it.
 fn cgroup(names: &[&str]) -> Option<u64> {
-    let own = files::read_kernel("/proc/self/cgroup").unwrap_or_default();
+    let own = kernel::read("/proc/self/cgroup").unwrap_or_default();
     let below = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").trim_start_matches('/');
     let root = Path::new("/sys/fs/cgroup");
     let places = [root.join(below), root.to_owned()];
     let mut files = places.iter().flat_map(|place| names.iter().map(move |name| place.join(name)));
     // `max` is no limit.
-    files.find_map(|file| files::read_kernel(file).ok()?.trim().parse().ok())
+    files.find_map(|file| kernel::read(file).ok()?.trim().parse().ok())
 }
 
 /// The least of the container's limit and the machine's memory: on Fargate the machine is the task's.
 fn memory() -> Option<u64> {
     let limit = cgroup(&["memory.max", "memory/memory.limit_in_bytes"]);
-    let total = read::memory_total(&files::read_kernel("/proc/meminfo").unwrap_or_default());
+    let total = read::memory_total(&kernel::read("/proc/meminfo").unwrap_or_default());
     limit.into_iter().chain(total).min()
 }
 
@@ -130,9 +130,7 @@ pub fn processes() -> Processes {
     Processes {
         alone: false,
         pid1: Pid::new(1).and_then(comm),
-        pid1_catches: files::read_kernel("/proc/1/status")
-            .ok()
-            .and_then(|status| read::mask(&status, "SigCgt")),
+        pid1_catches: kernel::read("/proc/1/status").ok().and_then(|status| read::mask(&status, "SigCgt")),
         init: init.map(Pid::raw),
         strays: others.iter().filter(is_stray).map(|one| shown(&one)).collect(),
         supervisors: others.iter().filter(is_supervisor).map(|one| shown(&one)).collect(),

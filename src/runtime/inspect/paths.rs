@@ -3,9 +3,9 @@
 use super::super::shell::Shell;
 use crate::doctor::facts::{PathFacts, Purpose, Space};
 use crate::doctor::read::{self, Mount};
-use crate::sys::files::{self, ProbeError};
+use crate::files::{self, ProbeError};
 use crate::sys::users::Identity;
-use crate::sys::{fd, users};
+use crate::sys::{fd, kernel, users};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub fn look(shell: &mut Shell, sockets: &[PathBuf]) -> Vec<PathFacts> {
     let plan = shell.plan.clone();
     let app = shell.identity(None).ok().flatten();
-    let mounts = read::mounts(&files::read_kernel("/proc/self/mountinfo").unwrap_or_default());
+    let mounts = read::mounts(&kernel::read("/proc/self/mountinfo").unwrap_or_default());
     let mut found: Vec<PathFacts> = Vec::new();
     let mut look = |path: &Path, purpose: Purpose, user: Option<&Identity>| {
         if !found.iter().any(|one| one.path == path) {

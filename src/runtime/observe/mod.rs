@@ -22,9 +22,10 @@ pub mod request;
 
 use super::Mode;
 use super::shell::Shell;
+use crate::files::socket;
+use crate::files::{Dir, Kind};
 use crate::probe::Address;
-use crate::sys::files::{Dir, Kind};
-use crate::sys::{socket, words};
+use crate::sys::words;
 use answer::Source;
 use request::{MOST_HEAD, Request};
 use std::collections::VecDeque;

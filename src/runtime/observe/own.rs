@@ -1,7 +1,7 @@
 //! init's own memory, descriptors and time, from /proc/self: proc(5).
 
 use crate::runtime::journal;
-use crate::sys::files::{list_kernel, read_kernel};
+use crate::sys::kernel;
 
 /// What is read there. Missing where there is no /proc.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,13 +18,13 @@ const TICKS: f64 = 100.0;
 
 /// Reads it.
 pub fn read() -> Own {
-    let status = read_kernel("/proc/self/status").unwrap_or_default();
-    let stat = read_kernel("/proc/self/stat").unwrap_or_default();
+    let status = kernel::read("/proc/self/status").unwrap_or_default();
+    let stat = kernel::read("/proc/self/stat").unwrap_or_default();
     Own {
         now_ms: journal::unix_ms(),
         resident_bytes: resident(&status),
         // The listing itself takes one.
-        open_files: list_kernel("/proc/self/fd")
+        open_files: kernel::list("/proc/self/fd")
             .ok()
             .and_then(|files| u64::try_from(files.len()).ok()?.checked_sub(1)),
         cpu_seconds: cpu(&stat),

@@ -5,9 +5,9 @@
 //! somebody else could replace. Everything goes by the descriptors of the directory and of the one that it is in.
 
 use crate::exit;
+use crate::files::{self, Dir, Kind};
 use crate::runtime::failure::Failure;
 use crate::runtime::off_loop::OffLoop;
-use crate::sys::files::{self, Dir, Kind};
 use crate::sys::users::Identity;
 use crate::sys::words;
 use std::ffi::{OsStr, OsString};

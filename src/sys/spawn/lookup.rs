@@ -6,7 +6,7 @@
 
 use super::report::Kind;
 use super::{Command, SpawnError};
-use crate::sys::files;
+use crate::sys::look;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -51,7 +51,7 @@ impl Verdict {
     }
 
     fn of_file(file: &Path) -> Self {
-        match files::metadata(file) {
+        match look::metadata(file) {
             Ok(data) => {
                 let kind = match data.file_type() {
                     kind if kind.is_dir() => Kind::Directory,
@@ -120,7 +120,7 @@ impl Wanted {
     /// Looks at the candidates, with init's own rights.
     pub(super) fn look_up(&self) -> Result<(), SpawnError> {
         self.check_name()?;
-        if self.path.is_none() && Path::new(&self.name).is_relative() && !files::is_directory(&self.dir) {
+        if self.path.is_none() && Path::new(&self.name).is_relative() && !look::is_directory(&self.dir) {
             // The directory is the fault; the child says so.
             return Ok(());
         }

@@ -1,4 +1,5 @@
 use super::*;
+use std::path::Path;
 
 const PASSWD: &str = "\
 root:x:0:0:root:/root:/bin/bash

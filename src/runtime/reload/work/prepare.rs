@@ -3,6 +3,7 @@
 use super::Work;
 use crate::config::plan::{Env, Plan, ServicePlan, StepPlan};
 use crate::exit;
+use crate::files;
 use crate::probe::warm_up::SCRIPT;
 use crate::runtime::boot::End;
 use crate::runtime::env::Environment;
@@ -12,7 +13,6 @@ use crate::runtime::reload::scratch::Scratch;
 use crate::runtime::reload::{GENERATIONS, merge, text};
 use crate::runtime::shell::{Load, Shell, Site};
 use crate::runtime::{Mode, crontabs, drop_in, preflight, state_dir, supervise};
-use crate::sys::files;
 use std::rc::Rc;
 use std::time::Duration;
 

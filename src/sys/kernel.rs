@@ -12,15 +12,15 @@ use std::path::Path;
 ///
 /// # Errors
 /// It is not there, may not be read, or is of a process that is gone.
-pub fn read_kernel(path: impl AsRef<Path>) -> io::Result<String> {
+pub fn read(path: impl AsRef<Path>) -> io::Result<String> {
     fs::read_to_string(path)
 }
 
 /// Opens a file of the kernel's for reading.
 ///
 /// # Errors
-/// As [`read_kernel`].
-pub fn open_kernel(path: impl AsRef<Path>) -> io::Result<File> {
+/// As [`read`].
+pub fn open(path: impl AsRef<Path>) -> io::Result<File> {
     File::open(path)
 }
 
@@ -28,7 +28,7 @@ pub fn open_kernel(path: impl AsRef<Path>) -> io::Result<File> {
 ///
 /// # Errors
 /// The kernel refuses it.
-pub fn write_kernel(path: impl AsRef<Path>, text: &str) -> io::Result<()> {
+pub fn write(path: impl AsRef<Path>, text: &str) -> io::Result<()> {
     // Never made: a file that is not there is a setting that this kernel does not have.
     use io::Write as _;
     fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
@@ -38,6 +38,6 @@ pub fn write_kernel(path: impl AsRef<Path>, text: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// It is not there or may not be listed.
-pub fn list_kernel(path: impl AsRef<Path>) -> io::Result<Vec<OsString>> {
+pub fn list(path: impl AsRef<Path>) -> io::Result<Vec<OsString>> {
     fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect()
 }

@@ -9,8 +9,8 @@
 //! What it does not protect from is a file system that does not answer (NFS, FUSE): nothing here belongs on the
 //! event loop.
 
-use super::user::file_uid;
 use super::walk::{Found, WRITABLE, resolve};
+use crate::sys::identity::file_uid;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};

@@ -11,36 +11,36 @@
 //! | `configuration.rs` | files that say what init does |
 //! | `at.rs` | an open directory, and what is done with the names in it |
 //! | `remove.rs` | removal of a directory with all that is in it |
-//! | `look.rs` | what is at a path |
-//! | `kernel.rs` | files of the kernel's: /proc, /sys, cgroups |
-//! | `user.rs` | the file-system identity of the calling thread |
 //! | `probe.rs` | is this path writable, found out by writing |
 //! | `directory.rs` | missing directories, with their owner |
 //! | `own.rs` | directories that root alone may change |
 //! | `walk.rs` | directories by descriptors, through no link of another user |
+//! | `socket.rs` | unix sockets by their paths: long ones, their mode, who hung up |
+//! | `users.rs` | `/etc/passwd` and `/etc/group` |
+//!
+//! All of it is safe code; the calls that need more are in [`crate::sys`].
 
 mod at;
 mod configuration;
 mod directory;
-mod kernel;
-mod look;
 mod open;
 mod own;
 mod probe;
 mod remove;
-mod user;
+pub mod socket;
+mod users;
 mod walk;
 
+pub use crate::sys::identity::as_user;
+pub use crate::sys::look::{exists, is_directory, is_file, link_metadata, list, metadata};
 pub use at::{Dir, Entry, Kind};
 pub use configuration::{open_configuration, read_configuration, read_given};
 pub use directory::{Made, make_directory, take_ownership};
-pub use kernel::{list_kernel, open_kernel, read_kernel, write_kernel};
-pub use look::{exists, is_directory, is_file, link_metadata, list, metadata};
 pub use open::{Owner, open, open_reference, open_to_copy, read, read_bounded, read_text};
 pub use own::{Owned, clear, is_roots_alone, own_directory};
 pub use probe::{ProbeError, probe_writable};
 pub use remove::{empty, remove_tree};
-pub use user::as_user;
+pub use users::read_users;
 pub use walk::DirectoryError;
 
 #[cfg(test)]

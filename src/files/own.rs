@@ -165,11 +165,11 @@ mod tests {
     fn a_directory_of_another_user_becomes_roots_and_an_open_one_does_not_help_that_user() {
         let Some((_root, dir)) = theirs() else { return };
         let user = crate::sys::users::Users::parse("", "").find("33:33").unwrap();
-        let held = crate::sys::files::as_user(Some(&user), || Dir::open(&dir)).unwrap().unwrap();
+        let held = crate::files::as_user(Some(&user), || Dir::open(&dir)).unwrap().unwrap();
         let owned = own_directory(&dir, GROUP, 0o750).unwrap();
         assert_eq!(owned.taken_from.map(|before| before.uid), Some(33));
         assert_eq!(facts(&dir), (0, 33, 0o755), "others may enter as before");
-        let made = crate::sys::files::as_user(Some(&user), || held.create_new("x", 0o644)).unwrap();
+        let made = crate::files::as_user(Some(&user), || held.create_new("x", 0o644)).unwrap();
         assert_eq!(made.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         assert!(own_directory(&dir, GROUP, 0o750).unwrap().taken_from.is_none(), "it is root's now");
         assert!(is_roots_alone(&dir).is_ok());

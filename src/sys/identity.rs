@@ -9,8 +9,8 @@
 //! so each change clears it again: nobody may trace init or dump its memory.
 #![expect(unsafe_code, reason = "setfsuid(2), setfsgid(2) and setgroups(2) of one thread")]
 
-use crate::sys::check;
-use crate::sys::users::Identity;
+use super::check;
+use super::users::Identity;
 use nix::sys::prctl::set_dumpable;
 use std::io;
 use std::marker::PhantomData;
@@ -85,7 +85,7 @@ fn set_groups(groups: &[libc::gid_t]) -> io::Result<()> {
 }
 
 /// The uid that files which this thread makes belong to.
-pub(super) fn file_uid() -> u32 {
+pub fn file_uid() -> u32 {
     // SAFETY: a number that is no id: nothing changes, and the id in force is returned. setfsuid(2).
     let uid = unsafe { libc::syscall(libc::SYS_setfsuid, u32::MAX) };
     // A kernel without the call: nobody can have changed it either.

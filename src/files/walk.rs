@@ -5,7 +5,7 @@
 //! rights of another user, init's own or one that the thread acts for ([`super::as_user`]), every link is followed: the
 //! kernel checks every step, and a link leads nowhere that the user could not go without it.
 
-use super::user::file_uid;
+use crate::sys::identity::file_uid;
 use crate::sys::words;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};

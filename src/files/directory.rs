@@ -4,11 +4,11 @@
 //! not suffice (a volume that came up empty and root's, as ECS makes those that the image does not declare)
 //! as root, by descriptors.
 
-use super::as_user;
 use super::at::Dir;
-use super::look::metadata;
 use super::walk::{DirectoryError, make_private, open_directory, system};
 use crate::sys::fd;
+use crate::sys::identity::as_user;
+use crate::sys::look::metadata;
 use crate::sys::users::Identity;
 use nix::sys::stat::{Mode, fchmod, fstat};
 use std::ffi::OsStr;

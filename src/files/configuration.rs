@@ -4,11 +4,11 @@
 //! another user as well, as deployments make them (`current -> releases/42`). What must not happen is that such a link
 //! shows a file of root's, by a message about the text, or that what it leads to holds init.
 
-use super::look::metadata;
 use super::open::{Owner, open, read_bounded, text};
-use super::user::as_user;
+use super::users::read_users;
 use super::walk::DirectoryError;
-use crate::sys::users::Users;
+use crate::sys::identity::as_user;
+use crate::sys::look::metadata;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -29,7 +29,7 @@ pub fn open_configuration(path: &Path) -> io::Result<File> {
     };
     let Some(uid) = owner_of_link(&refused) else { return Err(refused) };
     // Where there is no such user any more, the number alone.
-    let owner = Users::read().unwrap_or_default().find(&uid.to_string()).map_err(io::Error::other)?;
+    let owner = read_users().unwrap_or_default().find(&uid.to_string()).map_err(io::Error::other)?;
     match as_user(Some(&owner), || open(path, Owner::Anyone)) {
         // The refusal tells of the link, and what to do.
         Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Err(refused),

@@ -2,10 +2,10 @@
 //! read-only mounts, quotas, NFS exports and LSMs.
 
 use super::at::{Dir, Kind};
-use super::look::metadata;
 use super::open::{Owner, try_append};
-use super::user::{as_user, file_uid};
 use super::walk::DirectoryError;
+use crate::sys::identity::{as_user, file_uid};
+use crate::sys::look::metadata;
 use crate::sys::users::Identity;
 use crate::sys::{fd, random, words};
 use std::fmt;

@@ -1,9 +1,10 @@
-//! The control socket's place in the file system.
+//! The place of unix sockets in the file system: where init listens, and where its clients connect.
 //!
 //! A path of more than 107 bytes does not fit into `sockaddr_un` (unix(7)). It is reached through its directory then, as
 //! `/proc/self/fd/N/NAME`, so that no directory has to be changed to.
 
-use super::files::{Dir, link_metadata};
+use super::{Dir, link_metadata, open_reference};
+use crate::sys::local;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,9 +13,11 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What `sun_path` holds, without the NUL at its end.
 const LONGEST: usize = 107;
@@ -122,6 +125,18 @@ fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Connects to the socket at `path`, through no link of another user than root. The limit stays that of writes.
+///
+/// # Errors
+/// There is none, or nobody listens; `TimedOut` when its queue of connections stays full for `limit`: whoever listens there
+/// accepts no more.
+pub fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
+    if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no path of a socket"));
+    }
+    local::connect(open_reference(path)?.as_fd(), limit)
+}
+
 /// The other side has closed both directions, rather than only what it sends.
 pub fn is_hung_up(fd: impl AsFd) -> bool {
     let mut polled = [PollFd::new(fd.as_fd(), PollFlags::empty())];
@@ -133,17 +148,12 @@ pub fn is_hung_up(fd: impl AsFd) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::local::connect as connect_within;
     use super::*;
     use std::io::{Read as _, Write as _};
     use std::net::Shutdown;
     use std::os::unix::fs::PermissionsExt as _;
-    use std::os::unix::net::UnixStream;
-    use std::time::Duration;
 
-    fn connect(path: &Path) -> io::Result<UnixStream> {
-        connect_within(path, Duration::from_secs(10))
-    }
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     #[test]
     fn it_listens_for_one_user_however_long_the_path_is() {
@@ -154,13 +164,13 @@ mod tests {
             let listener = listen(&path).unwrap();
             listener.set_nonblocking(false).unwrap();
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-            let mut client = connect(&path).unwrap();
+            let mut client = connect(&path, PATIENCE).unwrap();
             client.write_all(b"x").unwrap();
             let mut byte = [0];
             listener.accept().unwrap().0.read_exact(&mut byte).unwrap();
             assert_eq!(listen(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
             drop(listener);
-            assert_eq!(connect(&path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+            assert_eq!(connect(&path, PATIENCE).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         }
         assert!(listen(&directory.path().join("n".repeat(200))).is_err());
     }
@@ -195,6 +205,30 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(identity(&link).is_err());
         assert!(identity(directory.path()).is_err());
+    }
+
+    #[test]
+    fn a_full_queue_ends_a_connect_in_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let mut waiting = Vec::new();
+        let error = loop {
+            match connect(&path, Duration::from_millis(5)) {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break error,
+            }
+            assert!(waiting.len() < 10_000, "the queue of a listener is bounded");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_one_is_refused() {
+        for path in ["", "a\0b"] {
+            let error = connect(Path::new(path), Duration::from_secs(1)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}");
+        }
     }
 
     #[test]
