@@ -21,6 +21,9 @@ const TERM_AHEAD: Duration = Duration::from_secs(1);
 /// How long after the stop signal one that may have missed it gets it once more.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// After so long a wait for what a main process left behind is told about: most of it ends at once.
+const WORTH_A_LINE: Duration = Duration::from_secs(1);
+
 /// After so long a process that survives SIGKILL is told about.
 const STUCK: Duration = Duration::from_secs(10);
 
@@ -72,13 +75,24 @@ struct Ending {
     term_sent: bool,
     /// When the whole group gets KILL; `None` when it has had it.
     kill_at: Option<Mono>,
+    /// When the wait for what the main process left behind is told about.
+    left_told_at: Option<Mono>,
     /// When a main process that survives KILL is told about.
     stuck_at: Option<Mono>,
 }
 
 impl Ending {
     const fn new(manner: Manner, begun: Mono, kill_at: Option<Mono>) -> Self {
-        Self { manner, begun, again_at: None, term_at: None, term_sent: false, kill_at, stuck_at: None }
+        Self {
+            manner,
+            begun,
+            again_at: None,
+            term_at: None,
+            term_sent: false,
+            kill_at,
+            left_told_at: None,
+            stuck_at: None,
+        }
     }
 }
 
@@ -159,8 +173,8 @@ impl Process {
     }
 
     /// The main process ended. What is left of its group gets TERM, unless it has had it, and the rest of the time of the
-    /// stop under way; or KILL when there is none. False: there was no main process.
-    pub fn exited(&mut self, leftovers: bool, turn: &mut Turn<'_>) -> bool {
+    /// stop under way, at most `grace`; or KILL when there is none. False: there was no main process.
+    pub fn exited(&mut self, leftovers: bool, grace: Duration, turn: &mut Turn<'_>) -> bool {
         if !self.has_main() {
             return false;
         }
@@ -170,8 +184,11 @@ impl Process {
         }
         self.life = Life::Leftovers;
         match &mut self.ending {
-            Some(Ending { kill_at: Some(_), again_at, term_at, term_sent, .. }) => {
+            Some(Ending { kill_at: Some(kill_at), again_at, term_at, term_sent, left_told_at, .. }) => {
                 (*again_at, *term_at) = (None, None);
+                // A reload gives requests long to finish. What is left serves none, and holds up the successor.
+                *kill_at = turn.now.after(grace).min(*kill_at);
+                *left_told_at = Some(turn.now.after(WORTH_A_LINE)).filter(|at| *at < *kill_at);
                 // What is left cleans up already, perhaps by programs started for it: a second TERM would cut that short.
                 if !*term_sent {
                     self.send_stop(Manner::TERM, turn);
@@ -289,6 +306,13 @@ impl Process {
             if self.alive() {
                 self.send_stop(ending.manner, turn);
             }
+        } else if due(ending.left_told_at) {
+            if let Some(ending) = &mut self.ending {
+                ending.left_told_at = None;
+            }
+            let wait = Words(ending.kill_at.map_or(Duration::ZERO, |at| at.since(turn.now)));
+            let text = format!("has ended; SIGKILL to what it left behind unless that ends within {wait}");
+            turn.tell(Severity::Info, self.id, text);
         } else if due(ending.stuck_at) {
             if let Some(ending) = &mut self.ending {
                 ending.stuck_at = None;
@@ -304,7 +328,7 @@ impl Process {
     /// When [`Process::tick`] has something to do.
     pub fn deadline(&self) -> Option<Mono> {
         let Some(ending) = self.ending else { return self.clear_by };
-        let all = [ending.again_at, ending.term_at, ending.kill_at, ending.stuck_at];
+        let all = [ending.again_at, ending.term_at, ending.kill_at, ending.left_told_at, ending.stuck_at];
         all.into_iter().fold(self.clear_by, nearer)
     }
 

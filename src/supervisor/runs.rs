@@ -240,7 +240,7 @@ impl Cron {
         // Who asked for the signal need not be told where it came from.
         let asked = matches!((status, run.asked), (ExitStatus::Signal(by), Some(asked)) if by == asked);
         let uptime = turn.now.since(run.process.started());
-        if !run.process.exited(leftovers && told, turn) {
+        if !run.process.exited(leftovers && told, GRACE, turn) {
             return;
         }
         let ending = Ending { program, status, oom, uptime };

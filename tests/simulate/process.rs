@@ -142,6 +142,8 @@ pub struct Proc {
     pub killed: Option<super::world::Moment>,
     /// By when it must have had KILL, since it is STOPPING.
     pub kill_by: Option<super::world::Moment>,
+    /// When what it left behind must have had KILL.
+    pub heirs_kill_by: Option<super::world::Moment>,
     /// Attempts of its probes so far.
     pub asked: u32,
 }

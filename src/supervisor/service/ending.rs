@@ -62,7 +62,7 @@ impl Instance {
         let killed = self.process.killed();
         let told = self.process.ending_since();
         let uptime = turn.now.since(self.process.started());
-        if !self.process.exited(leftovers, turn) {
+        if !self.process.exited(leftovers, spec.stop_timeout, turn) {
             return;
         }
         let ending = Ending { program: spec.program, status, oom, uptime };

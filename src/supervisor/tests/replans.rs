@@ -100,6 +100,21 @@ fn a_reload_waits_for_an_instance_as_long_as_it_may() {
     );
 }
 
+/// The successor cannot start before what is left has ended, and that may be deaf to TERM.
+#[test]
+fn what_a_reloaded_instance_leaves_behind_gets_the_time_of_a_stop() {
+    let one = ServicePlan { reload_timeout: secs(600), stop_timeout: Some(secs(5)), ..service("one") };
+    up(&[one]).play(
+        "10    reload           => TERM one
+         100   exit one 0 left  => TERM one group
+         101   -
+           ! info one: has ended; SIGKILL to what it left behind unless that ends within 4s
+         105   -                => kill one
+           ! warn one: killed: what it left behind did not stop within
+         105.1 empty one        => spawn one",
+    );
+}
+
 #[test]
 fn what_failed_tries_again_under_a_plan_that_can_help() {
     let give_up = Some(GiveUp { restarts: 0, within: secs(60), then: Then::Stay });

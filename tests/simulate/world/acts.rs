@@ -280,6 +280,7 @@ fn fresh(behaviour: Behaviour, generation: u64, now: Moment) -> Proc {
         terms: 0,
         killed: None,
         kill_by: None,
+        heirs_kill_by: None,
         asked: 0,
     }
 }

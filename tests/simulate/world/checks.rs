@@ -100,6 +100,19 @@ impl<C: Core> World<C> {
                 self.fail(Invariant::Killed, || format!("{id:?} should have had SIGKILL by {by:?}"));
             }
         }
+        if state == State::Stopping && !main {
+            self.check_heirs(id);
+        }
+    }
+
+    /// What a stopped main process left behind has the time of a stop, however long the main process had.
+    fn check_heirs(&mut self, id: Id) {
+        let limit = self.now.after(self.stop_timeout(id));
+        let Some(process) = self.procs.get_mut(&id) else { return };
+        let by = *process.heirs_kill_by.get_or_insert(limit);
+        if self.now > by && process.killed.is_none() {
+            self.fail(Invariant::Killed, || format!("what {id:?} left should have had SIGKILL by {by:?}"));
+        }
     }
 
     fn check_probes(&mut self) {
@@ -116,9 +129,17 @@ impl<C: Core> World<C> {
 
     /// From the stop signal to KILL, whatever the reason of the stop.
     fn limit(&self, id: Id) -> Duration {
+        let reload = match id {
+            Id::Service { unit, .. } => self.services.get(usize::from(unit)),
+            Id::Run { .. } => None,
+        };
+        self.stop_timeout(id).max(reload.map_or(Duration::ZERO, |plan| plan.reload_timeout))
+    }
+
+    fn stop_timeout(&self, id: Id) -> Duration {
         let Id::Service { unit, .. } = id else { return GRACE };
-        let Some(plan) = self.services.get(usize::from(unit)) else { return self.budget };
-        plan.stop_timeout.unwrap_or(self.budget).min(self.budget).max(plan.reload_timeout)
+        let own = self.services.get(usize::from(unit)).and_then(|plan| plan.stop_timeout);
+        own.unwrap_or(self.budget).min(self.budget)
     }
 
     fn check_runs(&mut self) {
