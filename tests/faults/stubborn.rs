@@ -55,6 +55,7 @@ fn a_service_that_makes_a_daemon_of_itself_does_not_outlive_init() {
             stop-timeout = "4s"
             [service.daemon]
             command = ["@DIR/daemon"]
+            kill-mode = "group"
             backoff = { initial = "10ms", factor = 1.0 }
             "#,
         )
@@ -65,7 +66,7 @@ fn a_service_that_makes_a_daemon_of_itself_does_not_outlive_init() {
         )
         .place(place)
         .start();
-        // Its main process has ended, which is what is supervised.
+        // Its main process has ended, which is what is supervised, and the daemon has left its group.
         container.says("daemon: exited 0", 3);
         eventually("some of them", PATIENCE, || (container.running("sleep 1001").len() >= 3).then_some(()));
         no_zombie(&container);
@@ -114,7 +115,7 @@ fn a_daemon_whose_first_thread_has_ended_is_told_to_end_and_does() {
 /// Says that it is up, with its pid, and cleans up when TERM comes.
 const CLEANS: &str = "#!/usr/bin/perl\n\
     $SIG{TERM} = sub { open F, '>', \"@DIR/clean-$ARGV[0]\"; close F; exit 0 };\n\
-    open F, '>', \"@DIR/new\"; print F $$; close F; rename '@DIR/new', \"@DIR/up-$ARGV[0]\";\n\
+    open F, '>', \"@DIR/new-$ARGV[0]\"; print F $$; close F; rename \"@DIR/new-$ARGV[0]\", \"@DIR/up-$ARGV[0]\";\n\
     sleep 1 while 1";
 
 #[test]
