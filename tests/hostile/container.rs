@@ -183,7 +183,7 @@ impl Container {
         let _ = group::signal(Pid::new(self.init).unwrap(), Signal::parse(signal).unwrap());
     }
 
-    /// Its exit code, if it has ended by now.
+    /// Its exit code, or the negative number of the signal that ended init itself, if it has ended by now.
     pub fn ended(&mut self) -> Option<i32> {
         let code = self.sandbox.ended()?;
         // What is still open is nobody's: everything of the namespace is gone.
@@ -292,15 +292,16 @@ pub fn left_behind(init: i32, role: Role, latest: u64) -> Vec<String> {
     old.map(|one| format!("{} {}", one.pid, procs::command(one.pid))).collect()
 }
 
-/// Processes of the container that are root's but neither init nor PHP-FPM's master.
+/// Processes of the container that are root's but run neither init's own program (as `init fetch` does) nor PHP-FPM.
 pub fn roots_processes(init: i32) -> Vec<String> {
+    let exe = |pid: i32| fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
     let mut found = Vec::new();
     for one in procs::descendants(init) {
         let status = fs::read_to_string(format!("/proc/{}/status", one.pid)).unwrap_or_default();
         let ids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
-        let program = fs::read_link(format!("/proc/{}/exe", one.pid)).unwrap_or_default();
-        let program = program.display().to_string();
-        let known = program.is_empty() || program == "/opt/bin/init" || program.contains("php-fpm");
+        let program = exe(one.pid).display().to_string();
+        let known =
+            program.is_empty() || program == exe(init).display().to_string() || program.contains("php-fpm");
         if !known && ids.split_whitespace().any(|id| id == "0") {
             found.push(format!("{} {program} {}: uids {}", one.pid, procs::command(one.pid), ids.trim()));
         }

@@ -142,11 +142,12 @@ impl Sandbox {
         assert!(sent.success(), "cannot send {signal}");
     }
 
-    /// The code of an init that has ended.
+    /// The code of an init that has ended, or the negative number of the signal that ended it.
     pub fn ended(&mut self) -> Option<i32> {
         let status = self.child.as_mut().expect("not started").try_wait().unwrap()?;
         self.child = None;
-        Some(code(status))
+        // unshare(1) ends by the signal that its child ended by.
+        Some(status.code().unwrap_or_else(|| -status.signal().unwrap_or(0)))
     }
 
     /// Waits for init to end: its code.
