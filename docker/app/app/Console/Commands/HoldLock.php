@@ -7,7 +7,7 @@ use Illuminate\Console\Command;
 
 class HoldLock extends Command
 {
-    protected $signature = 'demo:hold-lock {--seconds=5}';
+    protected $signature = 'demo:hold-lock {--seconds=5} {--until= : let go once this file is there}';
     protected $description = 'Hold the lock of `migrate --isolated`, as a migration in another task would';
 
     public function handle(): int
@@ -19,7 +19,11 @@ class HoldLock extends Command
             return 1;
         }
         $this->line('locked');
-        usleep((int) ($this->option('seconds') * 1e6));
+        $end = microtime(true) + $this->option('seconds');
+        while (microtime(true) < $end && ! ($this->option('until') && file_exists($this->option('until')))) {
+            usleep(20000);
+            clearstatcache();
+        }
         $lock->release();
 
         return 0;
