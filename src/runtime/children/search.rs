@@ -11,7 +11,8 @@
 //! that gets more rights by its file (sudo) keeps the environment of its caller, so one that the service's user could
 //! not signal is left alone; and so is what descends from a living child of init.
 //!
-//! To read an environment may take for ever, so a thread does it, one at a time, and is not waited for without end.
+//! To read an environment may take for ever, so a thread does it, one at a time, and is not waited for without end. The process
+//! that it hangs at is left out until the thread comes back, and another thread goes on; there are at most [`MOST_HUNG`].
 
 use super::super::clock;
 use super::super::env::INSTANCE;
@@ -23,8 +24,11 @@ use crate::sys::spawn::Command;
 use crate::sys::{Pid, environ, random, users, words};
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
 /// How long a search may take. The core waits for two seconds until what was left is gone, and then goes on.
 const TIME: Duration = Duration::from_secs(1);
@@ -32,6 +36,8 @@ const TIME: Duration = Duration::from_secs(1);
 const READ_TIME: Duration = Duration::from_millis(500);
 /// A process that forks faster than it is killed is searched for so often.
 const ROUNDS: u8 = 10;
+/// Maximum number of threads that hang. With so many nothing is searched for until one comes back.
+const MOST_HUNG: usize = 4;
 /// The thread reads small files and nothing else.
 const STACK: usize = 128 << 10;
 
@@ -72,10 +78,9 @@ pub(super) struct Sought {
 }
 
 impl Sought {
-    fn is(&self, pid: Pid) -> bool {
-        let Ok(ids) = environ::Ids::of(pid) else { return false };
-        (self.uid == 0 || ids.may_be_signalled_by(self.uid))
-            && matches!(environ::variable(pid, &ids, INSTANCE), Ok(Some(mark)) if mark == self.mark.as_bytes())
+    /// Whether it is worth looking into a process with these ids: the user that it may belong to could signal it.
+    fn may_be(&self, ids: &environ::Ids) -> bool {
+        self.uid == 0 || ids.may_be_signalled_by(self.uid)
     }
 }
 
@@ -97,12 +102,36 @@ pub(super) struct Found {
     pub(super) processes: Vec<Process>,
 }
 
+/// What a thread brings back.
+#[derive(Debug, Default)]
+struct Answer {
+    found: Vec<Found>,
+    /// Those that could not be looked into, and why the first could not.
+    unread: Vec<Process>,
+    why: Option<io::Error>,
+}
+
+/// The process that a thread is reading the environment of.
+type Reading = Arc<Mutex<Option<Process>>>;
+
+fn set(reading: &Reading, process: Option<Process>) {
+    *reading.lock().unwrap_or_else(PoisonError::into_inner) = process;
+}
+
 #[derive(Debug)]
 struct Running {
     wanted: Vec<(Option<Id>, Sought)>,
-    answer: oneshot::Receiver<Vec<Found>>,
-    /// `None`: it is not waited for any more.
-    until: Option<Mono>,
+    answer: oneshot::Receiver<Answer>,
+    reading: Reading,
+    until: Mono,
+}
+
+/// A thread that is not waited for any more.
+#[derive(Debug)]
+struct Hung {
+    /// Where it hangs. `None`: at none, it only got no processor.
+    at: Option<Process>,
+    answer: oneshot::Receiver<Answer>,
 }
 
 /// The thread, and what it is to do next.
@@ -110,17 +139,26 @@ struct Running {
 pub(super) struct Search {
     wanted: Vec<(Option<Id>, Sought)>,
     running: Option<Running>,
+    hung: Vec<Hung>,
     answers: Vec<Found>,
+    /// That some processes cannot be looked into has been logged.
+    unread_told: bool,
 }
 
 impl Search {
-    /// False: an earlier search hangs.
+    /// False: too many earlier searches hang.
     fn want(&mut self, id: Option<Id>, sought: Sought) -> bool {
-        let hangs = self.running.as_ref().is_some_and(|running| running.until.is_none());
-        if !hangs {
+        let works = !self.is_spent();
+        if works {
             self.wanted.push((id, sought));
         }
-        !hangs
+        works
+    }
+
+    /// As many threads hang as may.
+    fn is_spent(&mut self) -> bool {
+        self.hung.retain_mut(|hung| matches!(hung.answer.try_recv(), Err(TryRecvError::Empty)));
+        self.hung.len() >= MOST_HUNG
     }
 
     /// Begins a search for what is wanted, unless one is under way. `live`: the children that init started.
@@ -130,12 +168,14 @@ impl Search {
         }
         let wanted = std::mem::take(&mut self.wanted);
         let live: HashSet<i32> = live.map(Pid::raw).collect();
+        let skipped: Vec<Process> = self.hung.iter().filter_map(|hung| hung.at.clone()).collect();
         let (done, answer) = oneshot::channel();
-        let all = wanted.clone();
-        let search = move || drop(done.send(find(all, &live)));
+        let (all, reading) = (wanted.clone(), Reading::default());
+        let own = Arc::clone(&reading);
+        let search = move || drop(done.send(find(all, &live, &skipped, &own)));
         match std::thread::Builder::new().name("leftovers".to_owned()).stack_size(STACK).spawn(search) {
             Ok(_) => {
-                self.running = Some(Running { wanted, answer, until: Some(clock::now().after(TIME)) });
+                self.running = Some(Running { wanted, answer, reading, until: clock::now().after(TIME) });
             }
             Err(error) => {
                 tracing::warn!("cannot search for what was left behind: {}", words(&error));
@@ -150,8 +190,9 @@ impl Search {
             return;
         }
         let Some(running) = &mut self.running else { return std::future::pending().await };
-        let until = running.until;
+        let until = Some(running.until);
         let answer = tokio::select! {
+            biased;
             answer = &mut running.answer => Some(answer),
             () = clock::until(until) => None,
         };
@@ -161,30 +202,47 @@ impl Search {
         }
     }
 
-    fn ended(&mut self, answer: Option<Vec<Found>>) {
+    fn ended(&mut self, answer: Option<Answer>) {
         let Some(running) = self.running.take() else { return };
-        // One that was given up has been answered.
-        if running.until.is_some() {
-            self.answers.extend(answer.unwrap_or_else(|| nobody(running.wanted).collect()));
+        let answer =
+            answer.unwrap_or_else(|| Answer { found: nobody(running.wanted).collect(), ..Answer::default() });
+        if let Some(why) = answer.why.filter(|_| !std::mem::replace(&mut self.unread_told, true)) {
+            let names = super::names(&answer.unread);
+            tracing::debug!("cannot look whether a service left these behind: {names}: {}", words(&why));
         }
+        self.answers.extend(answer.found);
     }
 
+    /// The thread hangs: the search begins anew without the process that it hangs at.
     fn give_up(&mut self) {
-        let Some(running) = &mut self.running else { return };
-        running.until = None;
-        tracing::warn!(
-            "cannot find out what was left behind: a process does not let its /proc/PID/environ be read, often because it waits \
-             for a file system such as EFS or NFS; what is in a session of its own lives on until the stop"
+        let Some(Running { wanted, answer, reading, .. }) = self.running.take() else { return };
+        let at = reading.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let whose = at.as_ref().map_or_else(
+            || "a search for it got no processor".to_owned(),
+            |at| {
+                format!(
+                    "{}[{}] does not let its /proc/PID/environ be read, often because it waits for a file system such as EFS or                      NFS",
+                    at.comm, at.pid
+                )
+            },
         );
-        let wanted = std::mem::take(&mut running.wanted).into_iter().chain(self.wanted.drain(..));
-        self.answers.extend(nobody(wanted));
+        tracing::warn!(
+            "cannot find out what was left behind: {whose}; if it is in a session of its own, it lives on until the stop"
+        );
+        let goes_on = at.is_some();
+        self.hung.push(Hung { at, answer });
+        if goes_on && !self.is_spent() {
+            self.wanted.extend(wanted);
+        } else {
+            self.answers.extend(nobody(wanted.into_iter().chain(self.wanted.drain(..))));
+        }
     }
 
     fn take(&mut self) -> Vec<Found> {
         match self.running.as_mut().map(|running| running.answer.try_recv()) {
             Some(Ok(answer)) => self.ended(Some(answer)),
-            Some(Err(oneshot::error::TryRecvError::Closed)) => self.ended(None),
-            Some(Err(oneshot::error::TryRecvError::Empty)) | None => {}
+            Some(Err(TryRecvError::Closed)) => self.ended(None),
+            Some(Err(TryRecvError::Empty)) | None => {}
         }
         std::mem::take(&mut self.answers)
     }
@@ -194,19 +252,48 @@ fn nobody(wanted: impl IntoIterator<Item = (Option<Id>, Sought)>) -> impl Iterat
     wanted.into_iter().map(|(id, sought)| Found { id, sought, processes: Vec::new() })
 }
 
-/// Walks /proc once. On a thread of its own.
-fn find(wanted: Vec<(Option<Id>, Sought)>, live: &HashSet<i32>) -> Vec<Found> {
-    let mut found: Vec<Found> = nobody(wanted).collect();
+/// Walks /proc once, and looks into each process once. On a thread of its own, which may hang at any of them but `skipped`.
+fn find(
+    wanted: Vec<(Option<Id>, Sought)>,
+    live: &HashSet<i32>,
+    skipped: &[Process],
+    reading: &Reading,
+) -> Answer {
+    let mut answer = Answer { found: nobody(wanted).collect(), ..Answer::default() };
     let until = clock::now().after(READ_TIME);
     for process in strays(proc::descendants(Pid::current()).unwrap_or_default(), live) {
-        if clock::now() > until {
-            break;
+        if skipped.iter().any(|skipped| super::same(skipped, &process)) {
+            continue;
         }
-        if let Some(of) = found.iter_mut().find(|found| found.sought.is(process.pid)) {
-            of.processes.push(process);
+        // One that is gone by now, or nobody's that is searched for.
+        let Ok(ids) = environ::Ids::of(process.pid) else { continue };
+        if !answer.found.iter().any(|found| found.sought.may_be(&ids)) {
+            continue;
+        }
+        set(reading, Some(process.clone()));
+        let mark = if clock::now() > until {
+            Err(io::ErrorKind::TimedOut.into())
+        } else {
+            environ::variable(process.pid, &ids, INSTANCE)
+        };
+        set(reading, None);
+        match mark {
+            Ok(mark) => {
+                let mark = mark.unwrap_or_default();
+                let is =
+                    |found: &&mut Found| found.sought.mark.as_bytes() == mark && found.sought.may_be(&ids);
+                if let Some(of) = answer.found.iter_mut().find(is) {
+                    of.processes.push(process);
+                }
+            }
+            Err(_) if !proc::lives(&process) => {}
+            Err(error) => {
+                answer.unread.push(process);
+                answer.why.get_or_insert(error);
+            }
         }
     }
-    found
+    answer
 }
 
 /// Those of `all`, in the order of generations, that live and neither are nor descend from a living child that init
@@ -297,63 +384,4 @@ impl Progress {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn process(pid: i32, parent: i32, group: i32) -> Process {
-        let (pid, comm) = (Pid::new(pid).unwrap(), "x".to_owned());
-        Process { pid, parent, group, session: group, start_time: 1, comm, zombie: false }
-    }
-
-    #[test]
-    fn what_belongs_to_a_living_child_is_no_stray() {
-        let all = vec![
-            process(10, 1, 10),
-            process(20, 1, 20),
-            process(21, 1, 10),
-            Process { zombie: true, ..process(30, 1, 30) },
-            process(11, 10, 11),
-            process(22, 20, 20),
-            process(23, 21, 23),
-        ];
-        let pids: Vec<i32> = strays(all, &HashSet::from([10])).iter().map(|p| p.pid.raw()).collect();
-        assert_eq!(pids, [20, 22]);
-    }
-
-    /// The thread hangs as long as the sender lives.
-    #[tokio::test(flavor = "current_thread")]
-    async fn a_search_that_hangs_is_answered_and_nothing_waits_for_the_next_one() {
-        let sought = |mark: &str| Sought { mark: mark.to_owned(), uid: 0 };
-        let (hangs, answer) = oneshot::channel();
-        let wanted = vec![(None, sought("a"))];
-        let mut search = Search {
-            running: Some(Running { wanted, answer, until: Some(clock::now()) }),
-            ..Search::default()
-        };
-        assert!(search.want(None, sought("b")));
-        search.finished().await;
-        let marks = |found: Vec<Found>| -> Vec<String> {
-            found.iter().filter(|found| found.processes.is_empty()).map(|of| of.sought.mark.clone()).collect()
-        };
-        assert_eq!(marks(search.take()), ["a", "b"]);
-        assert!(!search.want(None, sought("c")));
-        // It comes back: what it says is too late, and the next search may begin.
-        hangs.send(nobody([(None, sought("a"))]).collect()).unwrap();
-        assert_eq!(marks(search.take()), [""; 0]);
-        assert!(search.want(None, sought("d")));
-    }
-
-    #[test]
-    fn a_mark_replaces_any_other_and_steps_have_none() {
-        let mut marks = Marks::new();
-        let mut command = Command::new(["x"]);
-        command.env = vec![("A".into(), "1".into()), (INSTANCE.into(), "of another init".into())];
-        let first = marks.put(Who::Probe(1), &mut command).unwrap();
-        let second = marks.put(Who::Probe(1), &mut command).unwrap();
-        assert_ne!(first, second);
-        assert_eq!(command.env[0], (INSTANCE.into(), second.mark.into()));
-        assert_eq!(command.env.len(), 2);
-        assert_eq!(marks.put(Who::Step, &mut command), None);
-        assert_eq!(command.env.len(), 1);
-    }
-}
+mod tests;

@@ -85,9 +85,8 @@ async fn a_search_that_hangs_at_no_process_is_answered() {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "children of the test's own")]
 fn one_that_may_not_be_looked_at_is_skipped_and_the_others_are_found() {
-    let mut child = |mark: &str| {
-        std::process::Command::new("sleep").arg("1000").env(INSTANCE, mark).spawn().unwrap()
-    };
+    let child =
+        |mark: &str| std::process::Command::new("sleep").arg("1000").env(INSTANCE, mark).spawn().unwrap();
     let mut children = [child("m-1"), child("m-2"), child("m-1")];
     let pid = |child: &std::process::Child| Pid::new(child.id().try_into().unwrap()).unwrap();
     let pids: Vec<Pid> = children.iter().map(pid).collect();
