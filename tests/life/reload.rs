@@ -96,6 +96,33 @@ fn a_reload_brings_a_new_file_into_a_new_generation_of_caches() {
     assert_eq!(container.stop(PATIENCE).0, 0);
 }
 
+/// The key is in init's own environment for as long as init lives, whatever the plan says by then.
+#[test]
+fn the_key_of_a_file_that_a_reload_drops_is_withheld_still() {
+    if !need(NEEDS) {
+        return;
+    }
+    let file = "[[file]]\nsource = \"@DIR/none\"\npath = \"key.env\"\nrequired = false\n\
+                decrypt = { format = \"laravel\", key-env = \"FILE_KEY\" }\n";
+    let service = "[service.app]\ncommand = [\"sh\", \"-c\", \"env > @DIR/new; mv @DIR/new @DIR/seen; exec sleep 1000\"]\n";
+    let mut container =
+        Container::new(&format!("{file}{service}")).env("FILE_KEY", "secret").env("OTHER", "x").start();
+    for round in 0..3 {
+        if round > 0 {
+            container.configure(&format!("{service}env = {{ ROUND = \"{round}\" }}\n"));
+            container.signal("HUP");
+            container.says("reloaded in", round);
+        }
+        let seen = eventually("the service shows its environment", PATIENCE, || {
+            let seen = container.text("seen");
+            (seen.contains("OTHER=x") && (round == 0 || seen.contains(&format!("ROUND={round}"))))
+                .then_some(seen)
+        });
+        assert!(!seen.contains("FILE_KEY"), "{round}: {seen}");
+    }
+    assert_eq!(container.stop(PATIENCE).0, 0);
+}
+
 #[test]
 fn a_failure_of_any_kind_leaves_everything_as_it_was() {
     if !need(NEEDS) {

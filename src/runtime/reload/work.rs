@@ -220,7 +220,7 @@ impl Work {
 
     /// What children get once all is in its place.
     pub fn environment(&self) -> Environment {
-        Environment::of_plan(&self.plan, &self.plan.env)
+        self.environment.of_next_plan(&self.plan, &self.plan.env)
     }
 
     /// The shell gets the plan and the environment to be for a moment, in which nothing is waited for, and back again.

@@ -33,7 +33,7 @@ impl Work {
         if plan.services.is_empty() && plan.crons.is_empty() {
             return Err(Failure::new(exit::CONFIG, supervise::nothing(&plan)));
         }
-        self.environment = Environment::of_plan(&plan, &plan.env);
+        self.environment = self.environment.of_next_plan(&plan, &plan.env);
         let mut steps = plan.boot.clone();
         drop_in::warm_ups(&mut plan, |target| {
             state_dir::trusted(shell)?;
@@ -43,7 +43,7 @@ impl Work {
         let mut env = plan.env.clone();
         self.stage.redirect(&mut env);
         steps.iter_mut().for_each(|step| self.stage.redirect(&mut step.env));
-        self.environment = Environment::of_plan(&plan, &env);
+        self.environment = self.environment.of_next_plan(&plan, &env);
         self.steps = steps.into_iter().chain(tests).collect();
         self.plan = Rc::new(plan);
         Ok(())
@@ -150,7 +150,7 @@ pub(super) fn read(
 ) -> Result<Read, Failure> {
     let mut plan = configuration(load, &site.plan)?;
     keep_fixed(&site.plan, &mut plan);
-    site.environment = Environment::of_plan(&plan, &plan.env);
+    site.environment = site.environment.of_next_plan(&plan, &plan.env);
     site.plan = plan;
     site.progress = progress.clone();
     preflight::preflight(&mut site, &Mode::Supervise).map_err(|end| match end {
