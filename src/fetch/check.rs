@@ -99,6 +99,7 @@ mod tests {
             endpoint: None,
             region: None,
             path_style: None,
+            directory: None,
             known: None,
             vars: Default::default(),
         }

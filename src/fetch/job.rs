@@ -9,6 +9,7 @@
 use super::error::{FetchError, Kind};
 use super::vars::Vars;
 use crate::config::plan::{DecryptPlan, FileFormat, FilePlan};
+use crate::files::DirId;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +28,9 @@ pub struct Job {
     /// As [`crate::config::plan::source::Source::parse`] takes it.
     pub source: String,
     pub path: PathBuf,
+    /// The directory of `path`, where init made it: another one in its place is not written.
+    #[serde(default)]
+    pub directory: Option<DirId>,
     pub format: Format,
     /// Permission bits, such as 0o440.
     pub mode: u32,
@@ -87,11 +91,12 @@ pub enum Format {
 
 impl Job {
     /// The job for `plan`, with its owner looked up and its deadline decided by the caller, who may add
-    /// [`Job::env_keys`], [`Job::planned_keys`] and [`Job::vars`].
+    /// [`Job::directory`], [`Job::env_keys`], [`Job::planned_keys`] and [`Job::vars`].
     pub fn new(plan: &FilePlan, uid: Option<u32>, gid: Option<u32>, timeout: Duration) -> Self {
         Self {
             source: plan.source.clone(),
             path: plan.path.clone(),
+            directory: None,
             format: match plan.format {
                 FileFormat::Dotenv => Format::Dotenv,
                 FileFormat::Pem => Format::Pem,

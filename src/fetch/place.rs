@@ -13,7 +13,7 @@
 
 use super::error::{FetchError, Kind};
 use super::file::reason;
-use crate::files::{Dir, DirectoryError, Kind as FileKind, Owner};
+use crate::files::{Dir, DirId, DirectoryError, Kind as FileKind, Owner};
 use crate::sys::fd::{self, is_out_of_inodes};
 use crate::sys::users;
 use std::ffi::{OsStr, OsString};
@@ -29,6 +29,8 @@ const MOST_NAMES: usize = 100_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub path: PathBuf,
+    /// The directory of `path`. `None`: whichever is there.
+    pub directory: Option<DirId>,
     /// Permission bits, such as 0o440.
     pub mode: u32,
     /// `None` leaves what the process creates.
@@ -116,10 +118,16 @@ impl<'a> Place<'a> {
         let plain = |error: &DirectoryError| {
             matches!(error, DirectoryError::System { .. } | DirectoryError::NotADirectory { .. })
         };
-        Dir::open(self.dir).map_err(|error| Step {
+        let dir = Dir::open(self.dir).map_err(|error| Step {
             step: if plain(&error) { "create" } else { "reach" },
             error: error.into(),
-        })
+        })?;
+        match self.target.directory {
+            Some(wanted) if dir.id().map_err(step("reach"))? != wanted => {
+                Err(step("recognise")(io::Error::other("it is another directory")))
+            }
+            _ => Ok(dir),
+        }
     }
 
     fn is_temporary(&self, name: &str) -> bool {
@@ -232,6 +240,8 @@ impl<'a> Place<'a> {
                 error("it is a directory".to_owned()).hint("name the file itself as path")
             }
             ("reach", _) => error(why),
+            ("recognise", _) => error(format!("another directory was put in the place of {dir}, which init made"))
+                .hint("let root alone write the directory above it, or choose a path in state-dir"),
             (what, _) => error(format!("cannot {what} it: {why}")),
         }
     }
@@ -244,7 +254,7 @@ impl<'a> Place<'a> {
 
 /// Removes what a child that was killed may have left beside `path`. For the parent, after it ended one.
 pub fn sweep(path: &Path) {
-    let target = Target { path: path.to_owned(), mode: 0, uid: None, gid: None };
+    let target = Target { path: path.to_owned(), directory: None, mode: 0, uid: None, gid: None };
     if let Ok(place) = Place::new(&target)
         && let Ok(dir) = place.open()
     {

@@ -3,7 +3,7 @@ use crate::exit;
 use std::os::unix::fs::symlink;
 
 fn target(dir: &Path, mode: u32) -> Target {
-    Target { path: dir.join(".env"), mode, uid: None, gid: None }
+    Target { path: dir.join(".env"), directory: None, mode, uid: None, gid: None }
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -29,6 +29,25 @@ fn a_new_file_has_its_mode_and_nothing_is_left_beside_it() {
     assert_eq!(fs::read(&target.path).unwrap(), b"A=1\n");
     assert_eq!(mode(&target.path), 0o440);
     assert_eq!(names(dir.path()), [".env"]);
+}
+
+/// Whoever may write the directory above renames another one to that name: one of root's, with a file that root runs.
+#[test]
+fn a_directory_in_the_place_of_the_one_that_was_made_is_not_written() {
+    let above = tempfile::tempdir().unwrap();
+    let (staged, other) = (above.path().join("staged"), above.path().join("other"));
+    fs::create_dir(&staged).unwrap();
+    fs::create_dir(&other).unwrap();
+    let made = Dir::open(&staged).unwrap();
+    let target = Target { directory: Some(made.id().unwrap()), ..target(&staged, 0o440) };
+    assert!(place(b"A=1\n", &target).unwrap());
+    fs::rename(&staged, above.path().join("moved")).unwrap();
+    fs::rename(&other, &staged).unwrap();
+    let error = place(b"A=2\n", &target).unwrap_err();
+    assert_eq!(error.kind.code(), exit::CANT_CREATE);
+    assert!(error.message.contains("another directory was put in the place of"), "{error}");
+    assert_eq!(names(&staged), [""; 0]);
+    assert_eq!(fs::read(above.path().join("moved/.env")).unwrap(), b"A=1\n");
 }
 
 #[test]

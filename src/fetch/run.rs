@@ -67,7 +67,13 @@ fn attempt(job: &Job, start: Instant, trace: &mut Trace) -> Result<Report, Fetch
     };
     // Also what is the same: other keys may be required by now.
     trace.warnings.extend(check(content.as_slice(), job, vars)?);
-    let target = Target { path: job.path.clone(), mode: job.mode, uid: job.uid, gid: job.gid };
+    let target = Target {
+        path: job.path.clone(),
+        directory: job.directory,
+        mode: job.mode,
+        uid: job.uid,
+        gid: job.gid,
+    };
     let changed = !unchanged && place(content.as_slice(), &target)?;
     Ok(Report {
         outcome: if unchanged { Outcome::Unchanged } else { Outcome::Placed },

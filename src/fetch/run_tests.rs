@@ -7,6 +7,7 @@ fn job(dir: &Path, source: &str) -> Job {
     Job {
         source: source.to_owned(),
         path: dir.join("placed"),
+        directory: None,
         format: Format::Raw,
         mode: 0o440,
         uid: None,
@@ -40,6 +41,19 @@ fn a_file_is_placed_and_told() {
     );
     assert_eq!(std::fs::read(&job.path).unwrap(), b"content");
     assert!(!run(&job).changed);
+}
+
+#[test]
+fn nothing_is_placed_in_another_directory_than_the_job_names() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(other.path().join("from"), b"content").unwrap();
+    let mut job = job(dir.path(), other.path().join("from").to_str().unwrap());
+    job.directory = Some(crate::files::Dir::open(other.path()).unwrap().id().unwrap());
+    let report = run(&job);
+    assert_eq!((report.outcome, report.code), (Outcome::Failed, exit::CANT_CREATE), "{}", report.message);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    job.directory = Some(crate::files::Dir::open(dir.path()).unwrap().id().unwrap());
+    assert_eq!(run(&job).outcome, Outcome::Placed);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::sys::fd;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{LinkatFlags, UnlinkatFlags, linkat, unlinkat};
+use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -72,6 +73,13 @@ impl Entry {
     }
 }
 
+/// Tells a directory from every other one, as long as somebody has it open: afterwards its number may be used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirId {
+    device: u64,
+    inode: u64,
+}
+
 /// An open directory.
 #[derive(Debug)]
 pub struct Dir {
@@ -120,6 +128,15 @@ impl Dir {
     /// The file system does not tell.
     pub fn entry(&self) -> io::Result<Entry> {
         Ok(Entry::of(&fstat(&self.fd)?))
+    }
+
+    /// Which directory it is, whatever its path leads to by now.
+    ///
+    /// # Errors
+    /// The file system does not tell.
+    pub fn id(&self) -> io::Result<DirId> {
+        let Entry { device, inode, .. } = self.entry()?;
+        Ok(DirId { device, inode })
     }
 
     /// What `name` is, itself: a link is not followed.

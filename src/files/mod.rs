@@ -33,7 +33,7 @@ mod walk;
 
 pub use crate::sys::identity::as_user;
 pub use crate::sys::look::{exists, is_directory, is_file, link_metadata, list, metadata};
-pub use at::{Dir, Entry, Kind};
+pub use at::{Dir, DirId, Entry, Kind};
 pub use configuration::{open_configuration, read_configuration, read_given};
 pub use directory::{Made, make_directory, take_ownership};
 pub use open::{Owner, open, open_reference, open_to_copy, read, read_bounded, read_text};

@@ -111,7 +111,8 @@ async fn run_step(shell: &mut Shell, step: &StepPlan, all_to_stderr: bool) -> Re
 }
 
 async fn fetch(shell: &mut Shell, file: &FilePlan) -> Result<(), End> {
-    let fetching = Fetching::start(shell, file, None, &Path::to_owned).map_err(|failure| failure.end())?;
+    let fetching =
+        Fetching::start(shell, file, None, None, &Path::to_owned).map_err(|failure| failure.end())?;
     let end = shell.wait_step(fetching.pid, Some(fetching.limit), OnStop::End).await;
     if !matches!(end, StepEnd::Done(_)) {
         // A child that was killed may have left its temporary file.

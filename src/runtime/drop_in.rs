@@ -92,7 +92,8 @@ pub fn warm_ups(plan: &mut Plan, mut put: impl FnMut(&Target) -> Result<(), Stri
     for service in &mut plan.services {
         let Some(ready) = &mut service.ready else { continue };
         let Some(warm_up) = &ready.warm_up else { continue };
-        let target = Target { path: warm_up.script.clone(), mode: 0o444, uid: None, gid: None };
+        let target =
+            Target { path: warm_up.script.clone(), directory: None, mode: 0o444, uid: None, gid: None };
         if let Err(error) = put(&target) {
             tracing::warn!(service = service.name, "no opcache warm-up: {error}");
             ready.warm_up = None;
@@ -138,7 +139,7 @@ pub fn render(
         all.push(DropIn {
             index,
             name: service.name.clone(),
-            target: Target { path, mode: MODE, uid, gid },
+            target: Target { path, directory: None, mode: MODE, uid, gid },
             text,
             ping_path: settings.ping_path.clone(),
             pages: pages(Some(plan.state_dir.as_path())),

@@ -17,6 +17,7 @@ use crate::exit;
 use crate::fetch::job::{Job, Known, MAX_REPORT, Outcome, Report};
 use crate::fetch::secret::Content;
 use crate::fetch::vars::Vars;
+use crate::files::DirId;
 use crate::logs::format::{Label, Stream};
 use crate::supervisor::Mono;
 use crate::supervisor::words::Words;
@@ -54,14 +55,16 @@ pub struct Fetched {
 }
 
 impl Fetching {
-    /// Starts the child that fetches and places one file. With `known`, what is the same as that is not placed. `now` is where a
-    /// file of the plan lies now that may wait beside its place.
+    /// Starts the child that fetches and places one file, in no other directory than `directory` if that is given. With
+    /// `known`, what is the same as that is not placed. `now` is where a file of the plan lies now that may wait beside its
+    /// place.
     ///
     /// # Errors
     /// No process came of it.
     pub fn start(
         shell: &mut Shell,
         file: &FilePlan,
+        directory: Option<DirId>,
         known: Option<Known>,
         now: &dyn Fn(&Path) -> PathBuf,
     ) -> Result<Self, Failure> {
@@ -71,6 +74,7 @@ impl Fetching {
             .map_err(|error| Failure::new(exit::CONFIG, format!("cannot fetch {path}: {error}")))?;
         let (uid, gid) = owner_of(file, owner.as_ref());
         let mut job = Job::new(file, uid, gid, file.timeout);
+        job.directory = directory;
         job.known = known;
         job.staged_source = file.source_file().map(|source| now(&source));
         job.certificate = file.certificate.as_deref().map(now);

@@ -209,6 +209,7 @@ pub fn decrypt_container(bytes: &[u8]) {
         endpoint: None,
         region: None,
         path_style: None,
+        directory: None,
     };
     let vars: Vars = [("KEY", "0123456789abcdef0123456789abcdef"), ("HEX", "00112233")]
         .into_iter()

@@ -60,6 +60,7 @@ impl Bed {
             endpoint: Some(format!("http://{s3}")),
             region: None,
             path_style: None,
+            directory: None,
             known: None,
             vars: Vars::default(),
         };

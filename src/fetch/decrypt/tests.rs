@@ -24,6 +24,7 @@ fn job(plan: DecryptPlan) -> Job {
         endpoint: None,
         region: None,
         path_style: None,
+        directory: None,
         known: None,
         vars: Default::default(),
     }

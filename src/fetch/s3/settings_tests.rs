@@ -25,6 +25,7 @@ fn job() -> Job {
         endpoint: None,
         region: None,
         path_style: None,
+        directory: None,
         known: None,
         vars: Default::default(),
     }

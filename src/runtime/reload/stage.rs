@@ -7,11 +7,12 @@ use super::scratch::{self, Scratch};
 use crate::config::plan::{Env, Plan};
 use crate::exit;
 use crate::fetch::place::{Target, place};
-use crate::files::{self, Dir, Owner};
+use crate::files::{self, Dir, DirId, Owner};
 use crate::runtime::failure::Failure;
 use crate::runtime::shell::{Origin, Shell, Site};
 use crate::sys::users::Identity;
 use crate::sys::words;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
@@ -31,6 +32,13 @@ struct Waiting {
     origin: Option<Origin>,
 }
 
+/// Where a file is to wait.
+pub struct Staged {
+    pub path: PathBuf,
+    /// The directory that was made for it: whoever may write the one above could put another in its place.
+    pub directory: DirId,
+}
+
 /// All that waits, by the directory that it is for.
 #[derive(Default)]
 pub struct Stage {
@@ -43,20 +51,24 @@ impl Stage {
     ///
     /// # Errors
     /// There is no directory for it.
-    pub fn place_of(&mut self, shell: &mut Shell, path: &Path) -> Result<PathBuf, Failure> {
+    pub fn place_of(&mut self, shell: &mut Shell, path: &Path) -> Result<Staged, Failure> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             let text = format!("cannot place a file at {}: it is not an absolute path", path.display());
             return Err(Failure::new(exit::CONFIG, text));
         };
-        if let Some(directory) = self.directories.get(parent) {
-            return Ok(directory.path().join(name));
-        }
-        let owner = shell.identity(None).ok().flatten();
-        let owner = owner.map(|app| Identity { uid: shell.own_uid, ..app });
-        let directory = Scratch::make(parent, &mut name_of_scratch, owner.as_ref())?;
-        let staged = directory.path().join(name);
-        self.directories.insert(parent.to_owned(), directory);
-        Ok(staged)
+        let made = match self.directories.entry(parent.to_owned()) {
+            Entry::Occupied(made) => made.into_mut(),
+            Entry::Vacant(free) => {
+                let owner = shell.identity(None).ok().flatten();
+                let owner = owner.map(|app| Identity { uid: shell.own_uid, ..app });
+                free.insert(Scratch::make(parent, &mut name_of_scratch, owner.as_ref())?)
+            }
+        };
+        let directory = made.dir().id().map_err(|error| {
+            let text = format!("cannot examine {}: {}", made.path().display(), words(&error));
+            Failure::new(exit::CANT_CREATE, text)
+        })?;
+        Ok(Staged { path: made.path().join(name), directory })
     }
 
     /// The file for `path` has come.
@@ -80,11 +92,12 @@ impl Stage {
         }
         let staged = self.place_of(shell, &target.path)?;
         let path = target.path.clone();
-        let target = Target { path: staged.clone(), ..target.clone() };
+        let target =
+            Target { path: staged.path.clone(), directory: Some(staged.directory), ..target.clone() };
         place(text.as_bytes(), &target)
             .map_err(|error| Failure::new(exit::CANT_CREATE, error.to_string()))?;
-        self.wait(staged.clone(), path, None);
-        Ok(Some(staged))
+        self.wait(staged.path.clone(), path, None);
+        Ok(Some(staged.path))
     }
 
     /// The file of `path` as it will be.

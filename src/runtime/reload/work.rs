@@ -279,9 +279,10 @@ impl Work {
         let known = same.then(|| Known { path: file.path.clone(), etag });
         self.swap(shell);
         let started = self.stage.place_of(shell, &file.path).and_then(|staged| {
-            let waiting = FilePlan { path: staged.clone(), ..file.clone() };
+            let waiting = FilePlan { path: staged.path.clone(), ..file.clone() };
             let now = |path: &Path| self.stage.now(path);
-            Fetching::start(shell, &waiting, known, &now).map(|fetching| (staged, fetching))
+            let fetching = Fetching::start(shell, &waiting, Some(staged.directory), known, &now)?;
+            Ok((staged.path, fetching))
         });
         self.swap(shell);
         let (staged, fetching) = started?;
