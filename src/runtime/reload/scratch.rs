@@ -16,6 +16,9 @@ use std::path::Path;
 
 /// Its owner and the owner's group: what is in it may be secret.
 const MODE: u32 = 0o750;
+/// A file in a directory that was made where others may write: they could rename any directory of root's to a name of init's,
+/// but none of them can make a file in it.
+const MARK: &str = ".made-by-init";
 /// So many names are tried; others may be another container's.
 const TRIES: u32 = 1000;
 /// So many names of a directory are looked at for what was left: whoever may write there can fill it.
@@ -48,7 +51,13 @@ impl Scratch {
                 Ok(dir) => {
                     // Where there are no locks (some network file systems) it is only less protected from a neighbour.
                     let _ = dir.try_lock();
-                    return Ok(Self { parent, name, dir, kept: false });
+                    let made = Self { parent, name, dir, kept: false };
+                    if is_shared(&made.parent) {
+                        made.dir.create_new(MARK, 0o400).map_err(|error| {
+                            refused(format!("cannot write in {}: {}", made.path().display(), words(&error)))
+                        })?;
+                    }
+                    return Ok(made);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
@@ -116,11 +125,11 @@ fn remove(parent: &Dir, name: &OsStr, dir: &Dir) {
 
 /// Removes what dead processes left in `parent` under names that `is_ours`.
 ///
-/// As root in a directory that another user may write, that user could give any directory of root's such a name: there
-/// only what looks as init made it is removed.
+/// In a directory that another user may write, that user could give any directory of root's such a name: there only what
+/// init has marked is removed.
 pub fn sweep(parent: &Path, is_ours: &dyn Fn(&str) -> bool) {
     let Ok(parent) = Dir::open(parent) else { return };
-    let shared = !parent.entry().is_ok_and(|entry| entry.is_own() && entry.mode & 0o022 == 0);
+    let shared = is_shared(&parent);
     for name in parent.names(MOST_NAMES).unwrap_or_default() {
         if !name.to_str().is_some_and(is_ours)
             || !parent.look(&name).is_ok_and(|it| it.kind == Kind::Directory)
@@ -128,12 +137,21 @@ pub fn sweep(parent: &Path, is_ours: &dyn Fn(&str) -> bool) {
             continue;
         }
         let Ok(dir) = parent.open_dir(&name) else { continue };
-        let made_by_init = || dir.entry().is_ok_and(|entry| entry.is_own() && entry.mode == MODE);
-        if (!shared || made_by_init()) && dir.try_lock().is_ok() {
+        if (!shared || is_marked(&dir)) && dir.try_lock().is_ok() {
             tracing::info!("removing {}, which an earlier init left", dir.path().display());
             remove(&parent, &name, &dir);
         }
     }
+}
+
+/// Others than init and root may write it.
+fn is_shared(dir: &Dir) -> bool {
+    !dir.entry().is_ok_and(|entry| entry.is_own() && entry.mode & 0o022 == 0)
+}
+
+/// It has the mark, and nobody else can have made that.
+fn is_marked(dir: &Dir) -> bool {
+    !is_shared(dir) && dir.look(MARK).is_ok_and(|mark| mark.is_own())
 }
 
 #[cfg(test)]
@@ -228,13 +246,22 @@ mod tests {
         lchown(dir.path(), Some(33), Some(33)).unwrap();
         let uploads = dir.path().join("x-1");
         fs::create_dir(&uploads).unwrap();
-        fs::set_permissions(&uploads, fs::Permissions::from_mode(0o755)).unwrap();
+        // As init makes its own.
+        fs::set_permissions(&uploads, fs::Permissions::from_mode(MODE)).unwrap();
         fs::write(uploads.join("file"), "x").unwrap();
-        let own = dir.path().join("x-2");
-        fs::create_dir(&own).unwrap();
-        fs::set_permissions(&own, fs::Permissions::from_mode(0o750)).unwrap();
+        // The application's own, with a mark: nothing in it is worth root's doing anything.
+        let forged = dir.path().join("x-3");
+        fs::create_dir(&forged).unwrap();
+        fs::write(forged.join(MARK), "").unwrap();
+        for path in [&forged, &forged.join(MARK)] {
+            lchown(path, Some(33), Some(33)).unwrap();
+        }
+        let mut own = Scratch::make(dir.path(), &mut || "x-2".to_owned(), None).unwrap();
+        let left = own.path().to_owned();
+        own.keep();
+        drop(own);
         sweep(dir.path(), &is_ours);
-        assert!(uploads.join("file").exists() && !own.exists());
+        assert!(uploads.join("file").exists() && forged.exists() && !left.exists());
     }
 
     #[test]
