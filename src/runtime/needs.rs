@@ -2,6 +2,7 @@
 //! Looked up and not touched, by the boot, by a reload, and by `init check`, so that they agree.
 
 use super::env::Environment;
+use super::state_dir::{self, Needed};
 use super::{Mode, crontabs, migrate, supervise};
 use crate::config::plan::{CronPlan, Env, Plan, ProbePlan, ServicePlan};
 use crate::exit;
@@ -47,7 +48,10 @@ pub fn identity(plan: &Plan, own_uid: u32, user: Option<&str>) -> Result<Option<
 pub fn of_container(plan: &Plan, own_uid: u32) -> Vec<Problem> {
     let mut problems = Vec::new();
     match identity(plan, own_uid, None) {
-        Ok(app) => problems.extend(powerless(app.as_ref())),
+        Ok(app) => {
+            problems.extend(powerless(app.as_ref()));
+            problems.extend(no_state_directory(plan, own_uid, app.as_ref()));
+        }
         Err(error) => problems.push(no_user(&error)),
     }
     let environment = Environment::of_plan(plan, &plan.env);
@@ -92,6 +96,15 @@ pub fn powerless(app: Option<&Identity>) -> Option<Problem> {
             app.gid
         ),
     })
+}
+
+/// The state directory, where a file is to be placed in it, is none that root may use.
+fn no_state_directory(plan: &Plan, own_uid: u32, app: Option<&Identity>) -> Option<Problem> {
+    if state_dir::needed(plan, &Mode::Supervise) != Needed::Required {
+        return None;
+    }
+    let text = state_dir::foresee(plan, own_uid, app).err()?;
+    Some(Problem { code: exit::CANT_CREATE, text })
 }
 
 /// What the first boot step is to run but is not there, such as `artisan`: the application is not where init looks for

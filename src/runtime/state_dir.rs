@@ -11,6 +11,7 @@ use crate::config::plan::Plan;
 use crate::files::{self, DirectoryError, Kind, Owned};
 use crate::sys::users::Identity;
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 /// The application's group may enter it to read `.env`, others may not.
@@ -49,21 +50,7 @@ pub fn prepare(plan: &Plan, own_uid: u32, app: Option<&Identity>) -> Result<(), 
     if own_uid != 0 {
         return make_own(own_uid, dir, app);
     }
-    if let Some(path) = given_away(plan, app) {
-        return Err(format!(
-            "cannot use state-dir {}: it lies in {}, which the application may write according to the plan, and could replace \
-             what root reads there: choose another state-dir, or take that path out of writable and directories",
-            dir.display(),
-            path.display()
-        ));
-    }
-    if SHARED.iter().any(|shared| dir == Path::new(shared)) {
-        return Err(format!(
-            "cannot use state-dir {0}: others write there as well, and root would take it from them: choose a directory in it, \
-             such as {0}/php",
-            dir.display()
-        ));
-    }
+    refused_by_plan(plan, app)?;
     let owned = own(dir, app)?;
     if owned.taken_from.is_some() {
         forget_drop_ins(plan, &owned);
@@ -75,6 +62,28 @@ pub fn prepare(plan: &Plan, own_uid: u32, app: Option<&Identity>) -> Result<(), 
         make_way(&owned.dir, dir, socket, Kind::Socket, app)?;
     }
     files::probe_writable(dir, None).map_err(|error| error.to_string())
+}
+
+/// What [`prepare`] will refuse, as far as it can be told without changing anything.
+///
+/// # Errors
+/// Why the state directory cannot be used, with the remedy.
+pub fn foresee(plan: &Plan, own_uid: u32, app: Option<&Identity>) -> Result<(), String> {
+    if own_uid != 0 {
+        return Ok(());
+    }
+    refused_by_plan(plan, app)?;
+    let dir = plan.state_dir.as_path();
+    match files::is_roots_alone(dir) {
+        Ok(()) if !files::is_directory(dir) => {
+            Err(DirectoryError::NotADirectory { path: dir.to_owned() }.to_string())
+        }
+        // The boot takes it over, if root may.
+        Ok(()) | Err(DirectoryError::Foreign { .. }) => Ok(()),
+        // The boot makes it: what is above it is in order.
+        Err(error) if error.io().is_some_and(|why| why.kind() == ErrorKind::NotFound) => Ok(()),
+        Err(error) => Err(refusal(&error)),
+    }
 }
 
 /// Makes a directory that init writes and the application's group may enter; as root one that nobody else may change.
@@ -99,6 +108,27 @@ pub fn trusted(shell: &Shell) -> Result<(), String> {
         return Ok(());
     }
     files::is_roots_alone(&shell.plan.state_dir).map_err(|error| error.to_string())
+}
+
+/// No state directory of root's can be where the plan has it.
+fn refused_by_plan(plan: &Plan, app: Option<&Identity>) -> Result<(), String> {
+    let dir = plan.state_dir.as_path();
+    if let Some(path) = given_away(plan, app) {
+        return Err(format!(
+            "cannot use state-dir {}: it lies in {}, which the application may write according to the plan, and could replace \
+             what root reads there: choose another state-dir, or take that path out of writable and directories",
+            dir.display(),
+            path.display()
+        ));
+    }
+    if SHARED.iter().any(|shared| dir == Path::new(shared)) {
+        return Err(format!(
+            "cannot use state-dir {0}: others write there as well, and root would take it from them: choose a directory in it, \
+             such as {0}/php",
+            dir.display()
+        ));
+    }
+    Ok(())
 }
 
 /// A path that the plan gives to the application and that the state directory lies in.

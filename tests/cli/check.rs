@@ -148,6 +148,46 @@ fn it_finds_what_a_boot_would_fail_of() {
     }
 }
 
+/// What root's boot makes of the state directory, which holds a file.
+#[test]
+fn it_refuses_a_state_directory_that_the_boot_refuses() {
+    if !need(&["root"]) {
+        return;
+    }
+    let file = "[[file]]\nsource = 'DIR/source'\npath = 'x.env'\n[service.a]\ncommand = ['true']\n";
+    for (config, words) in [
+        (
+            "writable = ['DIR/theirs']\nstate-dir = 'DIR/theirs/state'\n",
+            "which the application may write according to",
+        ),
+        ("state-dir = 'DIR/theirs/state'\n", "/theirs: it belongs to uid 33 with mode 0755"),
+        ("state-dir = 'DIR/link/state'\n", "/link as root: it is a symbolic link that belongs to uid 33"),
+        ("state-dir = 'DIR/source'\n", "/source: it is not a directory"),
+        ("state-dir = '/tmp'\n", "cannot use state-dir /tmp: others write there as well"),
+    ] {
+        let setup = Setup::new(Place::Child, &format!("user = 'www-data'\n{config}{file}"));
+        setup.file("source", "A=1\n", 0o600);
+        fs::create_dir(setup.path("theirs")).unwrap();
+        std::os::unix::fs::symlink("theirs", setup.path("link")).unwrap();
+        for path in ["theirs", "link"] {
+            std::os::unix::fs::lchown(setup.path(path), Some(33), Some(33)).unwrap();
+        }
+        for arguments in [&["check"][..], &[]] {
+            let done = setup.run(arguments).expect(73);
+            assert!(done.stderr.contains(words), "{arguments:?} {config}:\n{}", done.stderr);
+        }
+        setup.run(&["check", "--no-host"]).expect(0);
+        assert_eq!(fs::read_dir(setup.path("theirs")).unwrap().count(), 0);
+    }
+    // The boot takes one of another user's over, and makes one that is missing.
+    for dir in ["DIR/theirs", "DIR/none/below"] {
+        let setup = Setup::new(Place::Child, &format!("user = 'www-data'\nstate-dir = '{dir}'\n{file}"));
+        fs::create_dir(setup.path("theirs")).unwrap();
+        std::os::unix::fs::lchown(setup.path("theirs"), Some(33), Some(33)).unwrap();
+        setup.run(&["check"]).expect(0);
+    }
+}
+
 #[test]
 fn a_directory_that_is_made_first_is_not_missed() {
     let config = "work-dir = 'DIR'\ndirectories = ['made/below']\n[service.a]\nwork-dir = 'made'\ncommand = ['true']\n";
