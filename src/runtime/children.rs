@@ -5,6 +5,7 @@
 
 mod leftover;
 mod search;
+mod start;
 mod storm;
 
 use super::clock;
@@ -14,11 +15,12 @@ use crate::supervisor::{ExitStatus, Id, Mono};
 use crate::sys::cgroup::OomCounter;
 use crate::sys::proc::{self, Process, Walk};
 use crate::sys::reap::{Reaped, Reaper, WaitStatus};
-use crate::sys::spawn::{Command, Context, SpawnError};
+use crate::sys::spawn::Context;
 use crate::sys::{Pid, group, words};
 use leftover::Leftover;
 pub use leftover::names;
 use search::{Marks, Search, Sought};
+pub use start::Start;
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -100,32 +102,6 @@ impl Children {
             more: false,
             storm: Storm::default(),
         })
-    }
-
-    /// Starts `command` as `who`.
-    ///
-    /// # Errors
-    /// The program is not there or the system refused the fork.
-    pub fn spawn(&mut self, who: Who, command: &mut Command) -> Result<Pid, SpawnError> {
-        let sought = self.marks.put(who, command);
-        let pid = command.spawn(self.reaper.launcher())?;
-        let child = Child {
-            who,
-            started: clock::now(),
-            context: command.context(),
-            escaped: Vec::new(),
-            sought,
-            told: None,
-            relays: Vec::new(),
-        };
-        self.live.insert(pid, child);
-        self.oom.get_or_init(|| {
-            OomCounter::open().and_then(|counter| counter.read().map(|kills| (counter, kills)))
-        });
-        if let Who::Unit(id) = who {
-            self.units.insert(id, pid);
-        }
-        Ok(pid)
     }
 
     /// Ties the relays of a child's output to it.

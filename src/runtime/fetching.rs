@@ -131,7 +131,7 @@ fn start(shell: &mut Shell, job: &Job) -> Result<(Pid, UnixStream), String> {
     let errors = fd::pipe_cloexec().map_err(|error| text(&error))?;
     own.set_nonblocking(true).map_err(|error| text(&error))?;
     let input = own.try_clone().map_err(|error| text(&error))?;
-    let mut command = Command {
+    let command = Command {
         stdin: Stdin::Fd(OwnedFd::from(child)),
         // A report is smaller than the socket's buffer, so the child never waits for its reader.
         stdout: Output::Fd(OwnedFd::from(output)),
@@ -141,7 +141,7 @@ fn start(shell: &mut Shell, job: &Job) -> Result<(Pid, UnixStream), String> {
         death_signal: Some(Signal::KILL),
         ..Command::new([program.into_os_string(), "fetch".into()])
     };
-    let pid = shell.children.spawn(Who::Step, &mut command).map_err(|error| text(&error))?;
+    let pid = shell.children.spawn(Who::Step, command).map_err(|error| text(&error))?;
     let info = SourceInfo {
         label: Label::Step { name: "fetch".to_owned() },
         pid: pid.raw(),

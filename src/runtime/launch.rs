@@ -1,6 +1,6 @@
 //! From a piece of the plan to a running child with its output relayed.
 
-use super::children::Who;
+use super::children::{Start, Who};
 use super::relay::{SourceInfo, Tap};
 use super::shell::Shell;
 use crate::config::plan::{Env, LogFormat, OnStall, Signal};
@@ -71,6 +71,30 @@ impl From<UsersError> for LaunchError {
     }
 }
 
+impl From<SpawnError> for LaunchError {
+    fn from(error: SpawnError) -> Self {
+        Self::Spawn(error)
+    }
+}
+
+/// A child of which only the fork is left to do, and what its output is relayed from.
+pub struct Ready {
+    start: Start,
+    source: SourceInfo,
+    outputs: Vec<(OwnedFd, Stream)>,
+    all_to_stderr: bool,
+}
+
+impl Ready {
+    /// Forks. The caller hands the pid to [`Shell::enter`] before anything is reaped.
+    ///
+    /// # Errors
+    /// The system refused the fork.
+    pub fn fork(&self) -> Result<Pid, LaunchError> {
+        Ok(self.start.fork()?)
+    }
+}
+
 impl Shell {
     /// The command of a launch, with everything looked up; its output is inherited.
     ///
@@ -98,54 +122,64 @@ impl Shell {
     /// # Errors
     /// [`LaunchError`]; no process came of it.
     pub fn launch(&mut self, launch: &Launch<'_>) -> Result<Pid, LaunchError> {
-        self.launch_with(launch, None)
+        let ready = self.prepare(launch, None)?;
+        let pid = ready.fork()?;
+        self.enter(pid, ready);
+        Ok(pid)
     }
 
-    /// As [`Shell::launch`], with a further descriptor and its number in the child.
+    /// Prepares what [`Ready::fork`] does. `descriptor`: a further one, and its number in the child.
     ///
     /// # Errors
-    /// [`LaunchError`]; no process came of it.
-    pub fn launch_with(
+    /// [`LaunchError`]; nothing came of it.
+    pub fn prepare(
         &mut self,
         launch: &Launch<'_>,
         descriptor: Option<(OwnedFd, RawFd)>,
-    ) -> Result<Pid, LaunchError> {
+    ) -> Result<Ready, LaunchError> {
         let mut command = self.command(launch)?;
         command.extra_fds.extend(descriptor);
-        if launch.format == LogFormat::Inherit && launch.tap.is_none() {
-            return self.children.spawn(launch.who, &mut command).map_err(LaunchError::Spawn);
-        }
-        // The pipes belong to the child's user: www-data may then re-open /proc/self/fd/2, which FPM's error_log and
-        // access.log do. A pipe of root's would be EACCES, a socket ENXIO.
-        let owner = command.identity.as_ref().map(|identity| (identity.uid, identity.gid));
-        let refused = |source| {
-            let program = launch.argv.first().cloned().unwrap_or_default();
-            LaunchError::Spawn(SpawnError::Refused { program, step: "make a pipe for its output", source })
-        };
-        let mut pipe = || self.pipe(owner).map_err(refused);
-        let (stdout, stderr) = (pipe()?, pipe()?);
-        command.stdout = Output::Fd(stdout.write);
-        command.stderr = Output::Fd(stderr.write);
-        let pid = self.children.spawn(launch.who, &mut command).map_err(LaunchError::Spawn)?;
-        drop(command);
-        let mut relays = Vec::with_capacity(2);
-        for (reader, stream) in [(stdout.read, Stream::Stdout), (stderr.read, Stream::Stderr)] {
-            let info = SourceInfo {
-                label: launch.label.clone(),
-                pid: pid.raw(),
-                stream: if launch.all_to_stderr { Stream::Stderr } else { stream },
-                format: launch.format,
-                on_stall: launch.on_stall,
-                tap: launch.tap.clone(),
+        let mut outputs = Vec::new();
+        if launch.format != LogFormat::Inherit || launch.tap.is_some() {
+            // The pipes belong to the child's user: www-data may then re-open /proc/self/fd/2, which FPM's error_log and
+            // access.log do. A pipe of root's would be EACCES, a socket ENXIO.
+            let owner = command.identity.as_ref().map(|identity| (identity.uid, identity.gid));
+            let refused = |source| {
+                let program = launch.argv.first().cloned().unwrap_or_default();
+                SpawnError::Refused { program, step: "make a pipe for its output", source }
             };
-            match self.relays.spawn(reader, info) {
+            let mut pipe = || self.pipe(owner).map_err(refused);
+            let (stdout, stderr) = (pipe()?, pipe()?);
+            command.stdout = Output::Fd(stdout.write);
+            command.stderr = Output::Fd(stderr.write);
+            outputs = vec![(stdout.read, Stream::Stdout), (stderr.read, Stream::Stderr)];
+        }
+        let source = SourceInfo {
+            label: launch.label.clone(),
+            pid: 0,
+            stream: Stream::Stderr,
+            format: launch.format,
+            on_stall: launch.on_stall,
+            tap: launch.tap.clone(),
+        };
+        let start = self.children.prepare(launch.who, command)?;
+        Ok(Ready { start, source, outputs, all_to_stderr: launch.all_to_stderr })
+    }
+
+    /// Puts the child that `ready` became into the table, and starts the relays of its output.
+    pub fn enter(&mut self, pid: Pid, ready: Ready) {
+        let Ready { start, source, outputs, all_to_stderr } = ready;
+        self.children.enter(pid, start);
+        let mut relays = Vec::with_capacity(outputs.len());
+        for (reader, stream) in outputs {
+            let stream = if all_to_stderr { Stream::Stderr } else { stream };
+            match self.relays.spawn(reader, SourceInfo { pid: pid.raw(), stream, ..source.clone() }) {
                 Ok(relay) => relays.push(relay),
                 // The child runs and is supervised; its output is lost, and that is told.
                 Err(error) => tracing::error!("{error}"),
             }
         }
         self.children.attach(pid, relays);
-        Ok(pid)
     }
 
     /// A pipe that belongs to `owner`, where one is given and init may give it away.

@@ -71,7 +71,7 @@ fn start(shell: &mut Shell, words: &[OsString]) -> Result<Pid, (String, u8)> {
     command.session = Session::Foreground;
     command.umask = None;
     command.keep_inherited = true;
-    shell.children.spawn(Who::Step, &mut command).map_err(|error| (error.to_string(), error.code()))
+    shell.children.spawn(Who::Step, command).map_err(|error| (error.to_string(), error.code()))
 }
 
 /// Forwards signals until the command ends. With it comes when the container was first told to stop, if that is what it was:

@@ -19,7 +19,7 @@ use crate::config::plan::{Plan, ServicePlan, Signal, StopScope};
 use crate::control::protocol::Phase;
 use crate::exit;
 use crate::supervisor::words::{Words, counted};
-use crate::supervisor::{Action, Event, Id, Notice, Severity, SpawnFault, Supervisor};
+use crate::supervisor::{Action, Event, Id, Notice, Severity, Supervisor};
 use crate::sys;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -244,20 +244,28 @@ impl Loop<'_> {
     /// Does what the core asks, and everything that follows from it.
     pub(super) async fn carry_out(&mut self, mut actions: Vec<Action>) -> Option<u8> {
         let mut events = Vec::new();
+        let mut starts = Vec::new();
         loop {
             // One walk over /proc serves all signals of one answer.
             let mut walk = None;
             for action in actions.drain(..) {
-                if let Action::Exit { code } = action {
-                    return Some(code);
+                if let Action::Spawn { id } = action {
+                    starts.push(id);
+                } else {
+                    self.start(&mut starts, &mut events);
+                    if let Action::Exit { code } = action {
+                        return Some(code);
+                    }
+                    self.perform(action, &mut events, &mut walk);
                 }
-                self.perform(action, &mut events, &mut walk);
                 // A thousand services to start take a while, and their logs must move meanwhile.
                 self.done = self.done.wrapping_add(1);
                 if self.done.is_multiple_of(ACTIONS_AT_ONCE) {
+                    self.start(&mut starts, &mut events);
                     tokio::task::yield_now().await;
                 }
             }
+            self.start(&mut starts, &mut events);
             // Before anybody is told that something has started.
             self.refused = control::open_late(self.shell).await.err();
             if self.refused.is_some() {
@@ -287,13 +295,6 @@ impl Loop<'_> {
         walk: &mut Option<Vec<sys::proc::Process>>,
     ) {
         match action {
-            Action::Spawn { id } => events.push(match self.spawn(id) {
-                Ok(pid) => Event::Spawned { id, pid: pid.raw() },
-                Err(error) => {
-                    tracing::error!(service = %self.name(id), "{error}");
-                    Event::SpawnFailed { id, fault: SpawnFault { code: error.code() } }
-                }
-            }),
             Action::Signal { id, signal } => self.shell.children.signal(id, signal),
             Action::Stop { id, scope, signal } => {
                 self.look_around(walk);
@@ -338,7 +339,7 @@ impl Loop<'_> {
             }
             Action::Notice(notice) => self.tell(&notice),
             // Handled by the caller.
-            Action::Exit { .. } => {}
+            Action::Spawn { .. } | Action::Exit { .. } => {}
         }
     }
 

@@ -69,6 +69,32 @@ fn init_keeps_no_descriptor_of_a_child() {
 }
 
 #[test]
+fn children_that_are_prepared_together_share_nothing_and_do_not_depend_on_each_other() {
+    let mut stage = Stage::new();
+    let (mut pipes, mut prepared) = (Vec::new(), Vec::new());
+    // The last one outlives the others, whose pipes must end all the same.
+    for script in ["echo a", "echo b", "a NUL: \0", "echo c", "exec sleep 1000 >&-"] {
+        let pipe = fd::pipe_cloexec().unwrap();
+        let mut command = sh(script);
+        command.stdout = Output::Fd(pipe.write);
+        pipes.push(pipe.read);
+        prepared.push(command.prepare(stage.reaper.launcher()));
+    }
+    assert_eq!(prepared.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, true, true]);
+    let pids: Vec<_> = prepared.iter().flatten().map(|one| one.fork().unwrap()).collect();
+    drop(prepared);
+    let outputs = pipes.into_iter().map(|pipe| std::io::read_to_string(std::fs::File::from(pipe)).unwrap());
+    assert_eq!(outputs.collect::<Vec<_>>(), ["a\n", "b\n", "", "c\n", ""]);
+    let _ = php_init::sys::group::signal(pids[3], Signal::KILL).unwrap();
+    let mut ended = Vec::new();
+    crate::support::until("all are reaped", || {
+        ended.extend(stage.reaper.reap().reaped);
+        ended.len() == pids.len()
+    });
+    assert!(pids.iter().all(|pid| ended.iter().any(|one| one.pid == *pid && one.fault.is_none())));
+}
+
+#[test]
 fn descriptors_that_init_inherited_are_closed_or_kept() {
     if let Some(role) = role() {
         let mut stage = Stage::new();

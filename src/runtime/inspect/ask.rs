@@ -85,8 +85,7 @@ pub async fn ask(shell: &mut Shell, question: &Question<'_>) -> Result<Answer, S
     }
     command.stdout = Output::Fd(stdout.write);
     command.stderr = Output::Fd(stderr.write);
-    let pid = shell.children.spawn(Who::Step, &mut command).map_err(|error| error.to_string())?;
-    drop(command);
+    let pid = shell.children.spawn(Who::Step, command).map_err(|error| error.to_string())?;
     let readers =
         [Reader::start(stdout.read).map_err(refused)?, Reader::start(stderr.read).map_err(refused)?];
     let end = shell.wait_step(pid, Some(question.timeout), OnStop::End).await;

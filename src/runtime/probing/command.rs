@@ -126,13 +126,13 @@ fn try_start(
     let reader = watch(File::from(pipe.read), Interest::READABLE).map_err(|(_, error)| refused(error))?;
     command.stdout = Output::Fd(fd::dev_null().map_err(refused)?);
     command.stderr = Output::Fd(pipe.write);
-    let pid = spawn(shell, who, &mut command)?;
+    let pid = spawn(shell, who, command)?;
     let stderr = Rc::new(Tail { pipe: reader, end: RefCell::default() });
     let reader = tokio::task::spawn_local(read(Rc::clone(&stderr))).abort_handle();
     Ok((pid, stderr, reader))
 }
 
-fn spawn(shell: &mut Shell, who: Who, command: &mut Command) -> Result<Pid, Outcome> {
+fn spawn(shell: &mut Shell, who: Who, command: Command) -> Result<Pid, Outcome> {
     shell.children.spawn(who, command).map_err(|error| no_room(error.is_transient(), error.to_string()))
 }
 

@@ -15,10 +15,10 @@ mod task;
 mod told;
 
 pub use command::Run;
-pub use told::Told;
+pub use told::{Ears, Told};
 
 use super::children::{Gone, Who};
-use super::launch::{Launch, LaunchError};
+use super::launch::{Launch, LaunchError, Ready};
 use super::shell::Shell;
 use crate::config::plan::{LivePlan, ReadyPlan, ServicePlan};
 use crate::supervisor::{Event, Id};
@@ -29,7 +29,6 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use told::Ears;
 
 /// Messages that wait for the loop. A task that finds no room waits with its next attempt.
 const MESSAGES: usize = 64;
@@ -161,36 +160,10 @@ impl Probes {
         }
     }
 
-    /// Starts an instance, with what it needs to tell of itself, and listens.
-    ///
-    /// # Errors
-    /// [`LaunchError`]; no process came of it.
-    pub fn launch(
-        &mut self,
-        id: Id,
-        name: &str,
-        service: &ServicePlan,
-        launch: &Launch<'_>,
-        shell: &mut Shell,
-    ) -> Result<Pid, LaunchError> {
-        let refused = |source| {
-            let program = launch.argv.first().cloned().unwrap_or_default();
-            LaunchError::Spawn(SpawnError::Refused {
-                program,
-                step: "make what it tells of itself through",
-                source,
-            })
-        };
-        let owner = shell.identity(launch.user)?.map(|identity| (identity.uid, identity.gid));
-        let ears = Ears::new(service, || shell.pipe(owner)).map_err(refused)?;
-        let Some(mut ears) = ears else { return shell.launch(launch) };
-        let mut env = launch.env.clone();
-        env.append(&mut ears.env);
-        let uid = owner.map_or(shell.own_uid, |(uid, _)| uid);
-        let pid = shell.launch_with(&Launch { env: &env, ..launch.clone() }, ears.descriptor.take())?;
+    /// Listens to what the process `pid` of an instance tells.
+    pub fn listen(&mut self, id: Id, name: &str, pid: Pid, ears: Ears) {
         let told = self.told(id);
-        self.listeners.insert(id, ears.listen(name, pid, uid, &told));
-        Ok(pid)
+        self.listeners.insert(id, ears.listen(name, pid, &told));
     }
 
     fn told(&mut self, id: Id) -> Rc<Told> {
@@ -257,6 +230,29 @@ impl Probes {
             false
         });
     }
+}
+
+/// Prepares the start of an instance, with what it needs to tell of itself, where it tells anything.
+///
+/// # Errors
+/// [`LaunchError`]; nothing came of it.
+pub fn prepare(
+    service: &ServicePlan,
+    launch: &Launch<'_>,
+    shell: &mut Shell,
+) -> Result<(Ready, Option<Ears>), LaunchError> {
+    let refused = |source| {
+        let program = launch.argv.first().cloned().unwrap_or_default();
+        SpawnError::Refused { program, step: "make what it tells of itself through", source }
+    };
+    let owner = shell.identity(launch.user)?.map(|identity| (identity.uid, identity.gid));
+    let uid = owner.map_or(shell.own_uid, |(uid, _)| uid);
+    let ears = Ears::new(service, uid, || shell.pipe(owner)).map_err(refused)?;
+    let Some(mut ears) = ears else { return Ok((shell.prepare(launch, None)?, None)) };
+    let mut env = launch.env.clone();
+    env.append(&mut ears.env);
+    let ready = shell.prepare(&Launch { env: &env, ..launch.clone() }, ears.descriptor.take())?;
+    Ok((ready, Some(ears)))
 }
 
 fn service(shell: &Shell, id: Id) -> Option<ServicePlan> {

@@ -134,6 +134,8 @@ impl Told {
 /// What is made before a process is started, so that it may tell of itself.
 #[derive(Debug, Default)]
 pub struct Ears {
+    /// Who the process runs as.
+    uid: u32,
     socket: Option<File>,
     pipe: Option<(OwnedFd, RawFd)>,
     /// What the process gets: variables, and a descriptor with its number there.
@@ -148,9 +150,10 @@ impl Ears {
     /// The system refused a descriptor.
     pub fn new(
         service: &ServicePlan,
+        uid: u32,
         mut pipe: impl FnMut() -> io::Result<fd::Pipe>,
     ) -> io::Result<Option<Self>> {
-        let mut ears = Self::default();
+        let mut ears = Self { uid, ..Self::default() };
         let ready = service.ready.as_ref().map(|ready| &ready.probe);
         let live = service.live.as_ref().filter(|live| live.probe == ProbePlan::Notify);
         if live.is_some() || ready == Some(&ProbePlan::Notify) {
@@ -171,15 +174,15 @@ impl Ears {
         Ok((ears.socket.is_some() || ears.pipe.is_some()).then_some(ears))
     }
 
-    /// Starts the tasks that listen to the process `pid`, which runs as `uid`.
-    pub(super) fn listen(self, name: &str, pid: Pid, uid: u32, told: &Rc<Told>) -> Vec<AbortHandle> {
+    /// Starts the tasks that listen to the process `pid`.
+    pub(super) fn listen(self, name: &str, pid: Pid, told: &Rc<Told>) -> Vec<AbortHandle> {
         let mut tasks = Vec::new();
         let refused = |error: &io::Error| {
             tracing::error!(service = %name, "cannot listen to what it tells: {}", words(error));
         };
         match self.socket.map(|socket| watch(socket, Interest::READABLE)) {
             Some(Ok(socket)) => {
-                let who = Who { name: name.to_owned(), pid, uid, refused: Cell::new(false) };
+                let who = Who { name: name.to_owned(), pid, uid: self.uid, refused: Cell::new(false) };
                 tasks.push(tokio::task::spawn_local(hear(socket, who, Rc::clone(told))).abort_handle());
             }
             Some(Err((_, error))) => refused(&error),

@@ -2,7 +2,7 @@
 //!
 //! init may have a second thread, and fork(2) copies only the one that called it: a lock that the other thread held
 //! stays locked in the child for ever. So the child makes async-signal-safe calls only (signal-safety(7)): it does not allocate,
-//! takes no lock, does not panic and reads nothing but [`Prepared`].
+//! takes no lock, does not panic and reads nothing but [`Work`].
 //!
 //! Until its exec the child has a copy of init's memory, and of the secrets in it. It stays non-dumpable (prctl(2)), so that
 //! other processes of its new user can neither trace it nor read /proc/PID/mem.
@@ -23,7 +23,7 @@
 use super::Session;
 use super::fault::{Stage, code};
 use super::inspect::{exists, inspect};
-use super::prepare::{Ids, Prepared};
+use super::prepare::{Ids, Work};
 use super::report::{Found, Kind, Report};
 use crate::sys::Pid;
 use nix::errno::Errno;
@@ -48,19 +48,19 @@ type Outcome = Result<(), (Stage, Errno)>;
 ///
 /// Every signal must be blocked: init's handlers write to a pipe that the child shares with init, and would report signals
 /// that init never got.
-pub(super) fn fork(prepared: &Prepared) -> nix::Result<Pid> {
+pub(super) fn fork(work: &Work) -> nix::Result<Pid> {
     // SAFETY: the child calls nothing but `run`, which is async-signal-safe and does not return.
     match unsafe { unistd::fork() }? {
-        ForkResult::Child => run(prepared),
+        ForkResult::Child => run(work),
         // Always above 0.
         ForkResult::Parent { child } => Pid::new(child.as_raw()).ok_or(Errno::ECHILD),
     }
 }
 
-fn run(prepared: &Prepared) -> ! {
-    let (stage, errno, found) = match set_up(prepared) {
+fn run(work: &Work) -> ! {
+    let (stage, errno, found) = match set_up(work) {
         Ok(()) => {
-            let (errno, found) = execute(prepared);
+            let (errno, found) = execute(work);
             (Stage::Execute, errno, found)
         }
         Err((stage, errno)) => (stage, errno, Found::new(0, Kind::Missing)),
@@ -70,49 +70,49 @@ fn run(prepared: &Prepared) -> ! {
     // SAFETY: writes a local array, of which `length` bytes are the record. The pipe does not block; if it is full, the exit
     // code still names the kind of failure. _exit(2) runs no handler and flushes no buffer of init's.
     unsafe {
-        let _ = libc::write(prepared.fault, record.as_ptr().cast(), length);
+        let _ = libc::write(work.fault, record.as_ptr().cast(), length);
         libc::_exit(i32::from(code(stage, errno as i32)))
     }
 }
 
-fn set_up(prepared: &Prepared) -> Outcome {
-    own_session(prepared)?;
+fn set_up(work: &Work) -> Outcome {
+    own_session(work)?;
     default_signals();
-    if let Some(score) = &prepared.oom_score {
+    if let Some(score) = &work.oom_score {
         write_oom_score(score);
     }
-    descriptors(prepared)?;
-    if let Some(mask) = prepared.umask {
+    descriptors(work)?;
+    if let Some(mask) = work.umask {
         let _ = umask(mask);
     }
-    if let Some((soft, hard)) = prepared.open_files {
+    if let Some((soft, hard)) = work.open_files {
         at(Stage::OpenFiles, setrlimit(Resource::RLIMIT_NOFILE, soft, hard))?;
     }
-    if let Some(ids) = &prepared.ids {
+    if let Some(ids) = &work.ids {
         take_ids(ids)?;
     }
-    if let Some(signal) = prepared.death_signal {
+    if let Some(signal) = work.death_signal {
         at(Stage::DeathSignal, prctl::set_pdeathsig(signal))?;
-        if unistd::getppid() != prepared.parent {
+        if unistd::getppid() != work.parent {
             // init died before the signal was set, and nobody is left to report to.
             // SAFETY: takes a number.
             unsafe { libc::_exit(1) }
         }
     }
-    if let Some(dir) = &prepared.dir {
+    if let Some(dir) = &work.dir {
         at(Stage::Directory, unistd::chdir(dir.as_c_str()))?;
     }
     Ok(())
 }
 
-fn own_session(prepared: &Prepared) -> Outcome {
-    match prepared.session {
+fn own_session(work: &Work) -> Outcome {
+    match work.session {
         Session::New => at(Stage::Session, unistd::setsid()),
         Session::Inherit => Ok(()),
         Session::Foreground => {
             let own = unistd::Pid::from_raw(0);
             at(Stage::Session, unistd::setpgid(own, own))?;
-            if prepared.take_terminal {
+            if work.take_terminal {
                 // SAFETY: two numbers. Every signal is blocked, SIGTTOU too, so a background group may do this: tcsetpgrp(3).
                 let _ = unsafe { libc::tcsetpgrp(0, unistd::getpid().as_raw()) };
             }
@@ -154,13 +154,13 @@ fn write_oom_score(score: &CStr) {
     }
 }
 
-fn descriptors(prepared: &Prepared) -> Outcome {
-    if prepared.close_inherited {
+fn descriptors(work: &Work) -> Outcome {
+    if work.close_inherited {
         // SAFETY: three numbers; descriptors stay open until the exec. Fails before Linux 5.11; then what init closed on
         // exec at its own start has to do.
         let _ = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     }
-    for (from, to) in &prepared.moves {
+    for (from, to) in &work.moves {
         // SAFETY: both are numbers. `from` is open and never equal to `to`, and the copy has no CLOEXEC.
         at(Stage::Descriptors, Errno::result(unsafe { libc::dup2(*from, *to) }))?;
     }
@@ -177,12 +177,12 @@ fn take_ids(ids: &Ids) -> Outcome {
 }
 
 /// Tries the candidates as execvp(3) does. Returns the error that says most, and what is there.
-fn execute(prepared: &Prepared) -> (Errno, Found) {
+fn execute(work: &Work) -> (Errno, Found) {
     let mut denied = None;
-    for (place, program) in prepared.programs.iter().enumerate() {
+    for (place, program) in work.programs.iter().enumerate() {
         // SAFETY: all three are what execve(2) wants: a string with its NUL, and two arrays that end with
         // null.
-        unsafe { libc::execve(program.as_ptr(), prepared.argv.as_ptr(), prepared.envp.as_ptr()) };
+        unsafe { libc::execve(program.as_ptr(), work.argv.as_ptr(), work.envp.as_ptr()) };
         match Errno::last() {
             Errno::ENOENT | Errno::ENOTDIR => {}
             Errno::EACCES => denied = denied.or(Some((place, program))),
@@ -190,7 +190,7 @@ fn execute(prepared: &Prepared) -> (Errno, Found) {
         }
     }
     // A script whose interpreter is not there is ENOENT as well.
-    let there = || prepared.programs.iter().enumerate().find(|(_, program)| exists(program));
+    let there = || work.programs.iter().enumerate().find(|(_, program)| exists(program));
     match denied.map(|file| (Errno::EACCES, file)).or_else(|| Some((Errno::ENOENT, there()?))) {
         Some((errno, (place, program))) => (errno, inspect(place, program)),
         None => (Errno::ENOENT, Found::new(0, Kind::Missing)),

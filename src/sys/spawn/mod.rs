@@ -32,6 +32,7 @@ use super::{Pid, words};
 use crate::config::plan::Signal;
 use crate::exit;
 use lookup::Wanted;
+use prepare::Work;
 use report::FaultPipe;
 use std::ffi::{CString, OsString};
 use std::fmt;
@@ -141,17 +142,30 @@ impl Command {
         Context { wanted: Wanted::of(self), identity: self.identity.clone(), open_files: self.open_files }
     }
 
-    /// Returns when the child exists, which may not have executed its program by then.
-    ///
-    /// Spawn and reap on one thread, so that the pid is known before it can be reaped.
+    /// Makes everything that the child needs.
     ///
     /// # Errors
-    /// [`SpawnError`]; there is no child then.
+    /// [`SpawnError`]; nothing came of it.
+    pub fn prepare(self, launcher: &Launcher) -> Result<Prepared, SpawnError> {
+        Ok(Prepared { work: self.work(launcher)?, command: self })
+    }
+
+    /// Prepares and forks at once, for a command that is started again later.
+    ///
+    /// # Errors
+    /// As [`Command::prepare`] and [`Prepared::fork`].
     pub fn spawn(&self, launcher: &Launcher) -> Result<Pid, SpawnError> {
+        self.fork(&self.work(launcher)?)
+    }
+
+    fn work(&self, launcher: &Launcher) -> Result<Work, SpawnError> {
         launcher.faults.receive();
-        let prepared = prepare::Prepared::new(self, launcher)?;
+        Work::new(self, launcher)
+    }
+
+    fn fork(&self, work: &Work) -> Result<Pid, SpawnError> {
         let mask = child::set_mask(u64::MAX);
-        let forked = child::fork(&prepared);
+        let forked = child::fork(work);
         if let (Session::Foreground, Ok(pid)) = (self.session, &forked) {
             // Also here, so that a signal to the group cannot come too early. One of the two wins.
             let pid = nix::unistd::Pid::from_raw(pid.raw());
@@ -167,6 +181,30 @@ impl Command {
 
     fn refused(&self, step: &'static str, source: io::Error) -> SpawnError {
         SpawnError::Refused { program: self.program(), step, source }
+    }
+}
+
+/// A command of which only the fork is left to do. Several are prepared first and then forked in a row: every page that init
+/// writes to after a fork is copied, so what it writes between two forks costs more than the forks.
+pub struct Prepared {
+    command: Command,
+    work: Work,
+}
+
+impl Prepared {
+    /// Returns when the child exists, which may not have executed its program by then.
+    ///
+    /// Fork and reap on one thread, so that the pid is known before it can be reaped.
+    ///
+    /// # Errors
+    /// [`SpawnError`]; there is no child then.
+    pub fn fork(&self) -> Result<Pid, SpawnError> {
+        self.command.fork(&self.work)
+    }
+
+    /// As [`Command::context`].
+    pub fn context(&self) -> Context {
+        self.command.context()
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Ids {
 }
 
 /// Everything that [`super::child`] reads.
-pub(super) struct Prepared {
+pub(super) struct Work {
     pub(super) parent: Pid,
     pub(super) session: Session,
     /// Make the child's group the foreground group of the terminal at descriptor 0.
@@ -64,7 +64,7 @@ pub(super) struct Prepared {
     _owned: Vec<OwnedFd>,
 }
 
-impl Prepared {
+impl Work {
     pub(super) fn new(command: &Command, launcher: &Launcher) -> Result<Self, SpawnError> {
         let wanted = Wanted::of(command);
         wanted.check_name()?;
