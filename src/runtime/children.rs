@@ -14,7 +14,7 @@ use crate::config::plan::{Signal, StopScope};
 use crate::supervisor::{ExitStatus, Id, Mono};
 use crate::sys::cgroup::OomCounter;
 use crate::sys::proc::{self, Process, Walk};
-use crate::sys::reap::{Reaped, Reaper, WaitStatus};
+use crate::sys::reap::{self, Reaped, Reaper, WaitStatus};
 use crate::sys::spawn::Context;
 use crate::sys::{Pid, group, words};
 use leftover::Leftover;
@@ -219,13 +219,19 @@ impl Children {
         !self.units.contains_key(&id) && !self.left.contains_key(&id)
     }
 
-    /// Remembers which descendants of the units' main processes left their groups, from a walk over all that descend from
-    /// init in the order of generations, and forgets those that are gone.
-    pub fn note_escaped(&mut self, all: &[Process]) {
-        // Nobody, or a walk that was refused: what is known is worth more.
-        if all.is_empty() {
-            return;
+    /// Every process that descends from init but its own children, in the order of generations. Those that left the groups of
+    /// their units' main processes are known from then on. Empty where /proc cannot be read: then only groups can be signalled.
+    pub fn look_around(&mut self) -> Vec<Process> {
+        if reap::has_no_child() {
+            return Vec::new();
         }
+        let Ok(all) = proc::descendants_but(self.live.keys().copied().collect()) else { return Vec::new() };
+        self.note_escaped(&all);
+        all
+    }
+
+    /// Remembers which of `all`, in the order of generations, left the groups of their units, and forgets those that are gone.
+    fn note_escaped(&mut self, all: &[Process]) {
         let mains: HashSet<Pid> = self.units.values().copied().collect();
         let mut owners: HashMap<i32, Pid> = mains.iter().map(|main| (main.raw(), *main)).collect();
         let mut before: HashMap<(Pid, u64), Pid> = HashMap::new();

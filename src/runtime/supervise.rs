@@ -278,16 +278,6 @@ impl Loop<'_> {
         }
     }
 
-    /// All that descend from init, in this `walk`, which is made when it is first needed: who left its unit's group is
-    /// known from then on.
-    fn look_around<'a>(&mut self, walk: &'a mut Option<Vec<sys::proc::Process>>) -> &'a [sys::proc::Process] {
-        walk.get_or_insert_with(|| {
-            let all = stop::descendants();
-            self.shell.children.note_escaped(&all);
-            all
-        })
-    }
-
     fn perform(
         &mut self,
         action: Action,
@@ -297,11 +287,11 @@ impl Loop<'_> {
         match action {
             Action::Signal { id, signal } => self.shell.children.signal(id, signal),
             Action::Stop { id, scope, signal } => {
-                self.look_around(walk);
+                walk.get_or_insert_with(|| self.shell.children.look_around());
                 self.shell.children.stop(id, scope, signal);
             }
             Action::KillGroup { id } => {
-                self.look_around(walk);
+                walk.get_or_insert_with(|| self.shell.children.look_around());
                 self.shell.children.stop(id, StopScope::Group, Signal::KILL);
                 if self.shell.children.is_empty(id) {
                     events.push(Event::GroupEmpty { id });
@@ -334,7 +324,7 @@ impl Loop<'_> {
             }
             Action::CountOrphans => {
                 self.orphans = Some(u32::MAX);
-                let all = self.look_around(walk).to_vec();
+                let all = walk.get_or_insert_with(|| self.shell.children.look_around()).clone();
                 events.extend(self.orphan_event(all));
             }
             Action::Notice(notice) => self.tell(&notice),

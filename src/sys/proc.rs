@@ -14,7 +14,7 @@ use super::kernel;
 use super::{Pid, check};
 use crate::config::plan::Signal;
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -47,6 +47,10 @@ impl Snapshot {
     /// Walks /proc. `Err` when there is none, or one of another PID namespace: then nothing can be told, and
     /// a signal to the group is all that can be done.
     pub fn take() -> io::Result<Self> {
+        Self::take_but(&HashSet::new())
+    }
+
+    fn take_but(known: &HashSet<Pid>) -> io::Result<Self> {
         let own = std::fs::read_link("/proc/self")?;
         if own.as_os_str() != Pid::current().to_string().as_str() {
             return Err(io::Error::other("/proc is of another PID namespace"));
@@ -54,6 +58,7 @@ impl Snapshot {
         let mut processes = Vec::new();
         for name in kernel::list("/proc")? {
             let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::new);
+            let pid = pid.filter(|pid| !known.contains(pid));
             // One that ends during the walk is no error.
             processes.extend(pid.and_then(|pid| read(pid).ok().flatten()));
         }
@@ -68,19 +73,23 @@ impl Snapshot {
 
     /// Children of `root`, their children and so on, without `root` itself, zombies included. By generation.
     pub fn descendants(&self, root: Pid) -> Vec<Process> {
+        self.below(&HashSet::from([root]))
+    }
+
+    fn below(&self, roots: &HashSet<Pid>) -> Vec<Process> {
         let mut children: BTreeMap<i32, Vec<&Process>> = BTreeMap::new();
         for process in &self.processes {
             children.entry(process.parent).or_default().push(process);
         }
         let mut found: Vec<Process> = Vec::new();
-        let mut generation = vec![root.raw()];
+        let mut generation: Vec<i32> = roots.iter().map(|root| root.raw()).collect();
         // Every process has one parent, and is taken out with its siblings: this ends even if a walk saw a
         // circle.
         while !generation.is_empty() {
             let next: Vec<&Process> =
                 generation.iter().filter_map(|pid| children.remove(pid)).flatten().collect();
             generation = next.iter().map(|process| process.pid.raw()).collect();
-            found.extend(next.into_iter().filter(|process| process.pid != root).cloned());
+            found.extend(next.into_iter().filter(|process| !roots.contains(&process.pid)).cloned());
         }
         found
     }
@@ -94,6 +103,15 @@ impl Snapshot {
 /// Descendants of `root` in a fresh walk; see [`Snapshot::descendants`].
 pub fn descendants(root: Pid) -> io::Result<Vec<Process>> {
     Ok(Snapshot::take()?.descendants(root))
+}
+
+/// Descendants of this process in a fresh walk, without its children that are `known`. Nothing of those is read: when it reaps
+/// one, the kernel forgets what was looked up of it in /proc, which takes longer than to read it.
+pub fn descendants_but(known: HashSet<Pid>) -> io::Result<Vec<Process>> {
+    let snapshot = Snapshot::take_but(&known)?;
+    let mut roots = known;
+    roots.insert(Pid::current());
+    Ok(snapshot.below(&roots))
 }
 
 /// A walk that is made when it is first needed, and at most once.

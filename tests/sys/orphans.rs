@@ -49,6 +49,29 @@ fn who_left_its_group_is_found_and_killed() {
 }
 
 #[test]
+fn a_walk_that_passes_over_children_finds_what_descends_from_them() {
+    let mut stage = Stage::new();
+    become_reaper();
+    let (known, escaped) = start(&stage, ESCAPES);
+    let other = stage.spawn(&sh("exec sleep 1000"));
+    let pids = |known: &[Pid]| {
+        let all = proc::descendants_but(known.iter().copied().collect()).unwrap();
+        all.iter().map(|process| process.pid).collect::<Vec<_>>()
+    };
+    let found = pids(&[known]);
+    assert!(found.contains(&escaped) && found.contains(&other) && !found.contains(&known), "{found:?}");
+    assert_eq!(pids(&[known, other]), [escaped]);
+    assert!(pids(&[]).contains(&known));
+    for pid in [known, other] {
+        let _ = group::signal_group(pid, Signal::KILL).unwrap();
+        stage.wait(pid);
+    }
+    assert_eq!(pids(&[]), [escaped], "its parent is init by now");
+    let _ = group::signal(escaped, Signal::KILL).unwrap();
+    stage.wait(escaped);
+}
+
+#[test]
 fn a_reused_number_is_not_signalled() {
     let mut stage = Stage::new();
     let pid = stage.spawn(&sh("exec sleep 1000"));

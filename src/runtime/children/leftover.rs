@@ -27,13 +27,15 @@ impl Leftover {
 
     /// Some of it lives. A group that cannot be asked about (init's own, refused) is nobody's leftover.
     pub fn alive(&self, walk: &Walk) -> bool {
-        self.group().is_some_and(|leader| walk.group_lives(leader)) || self.escaped.iter().any(proc::lives)
+        // In this order: mostly there is no such group, which takes no look at /proc.
+        let group = walk.group_lives(self.leader) && self.group().is_some();
+        group || self.escaped.iter().any(proc::lives)
     }
 
     /// Some of it is there, be it a zombie: what can be told without a walk over /proc.
     pub fn there(&self) -> bool {
-        self.group().is_some_and(|leader| group::group_exists(leader).unwrap_or(false))
-            || self.escaped.iter().any(proc::lives)
+        let group = group::group_exists(self.leader).unwrap_or(false) && self.group().is_some();
+        group || self.escaped.iter().any(proc::lives)
     }
 
     /// A search is under way that may find something.
