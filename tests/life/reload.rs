@@ -240,6 +240,7 @@ fn a_file_is_looked_at_by_itself() {
     container.configure(&refreshed);
     container.signal("HUP");
     container.says("reloaded in", 1);
+    container.says("app: started", 2);
     let pid = container.one("sleep 1000");
     // Nothing has changed, and nothing is said.
     let log = container.log();
