@@ -70,7 +70,9 @@ pub fn load_from(
         file.as_ref().map(|(path, text)| Source { name: path.display().to_string(), text: text.clone() });
     let layers = layers(source, options.preset.as_deref(), env, &files::exists, current_dir)?;
     let role = role(options, env);
-    let plan = resolve::resolve(&layers, env, role.as_deref())?;
+    let mut plan = resolve::resolve(&layers, env, role.as_deref())?;
+    let whole = |path: &PathBuf| current_dir.map_or_else(|| path.clone(), |dir| dir.join(path));
+    plan.config_file = file.as_ref().map(|(path, _)| whole(path));
     Ok(Loaded { plan, layers, file: file.map(|(path, _)| path) })
 }
 

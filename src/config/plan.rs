@@ -26,6 +26,8 @@ pub type Env = BTreeMap<String, String>;
 pub struct Plan {
     /// Name of the preset under the file: `laravel`, `php`, `none`…
     pub preset: String,
+    /// The user's file, if there is one.
+    pub config_file: Option<PathBuf>,
     /// The role that services and cron entries were filtered by.
     pub role: Option<String>,
     /// The one directory that init itself writes.

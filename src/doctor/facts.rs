@@ -222,6 +222,8 @@ pub enum StateDir {
 pub struct System {
     pub uid: u32,
     pub state_dir: StateDir,
+    /// What processes of root's read and the application may change, with the remedy.
+    pub exposed: Vec<String>,
     /// init's own program, if the application may read it.
     pub readable_binary: Option<PathBuf>,
     /// fs.suid_dumpable and kernel.core_pattern.

@@ -36,6 +36,12 @@ static STATE_DIR: Check = Check {
     why: "root's children read PHP-FPM's drop-in and private keys there: who can replace them is root",
     fix: "`chown root` and `chmod go-w` what is named; or a tmpfs at `state-dir`",
 };
+static EXPOSED: Check = Check {
+    id: "root-configuration",
+    what: "as root: the application cannot change what processes of root's read: `init.toml`, PHP-FPM's configuration, `nginx.conf`, root's crontabs",
+    why: "who can change it can have root run a program",
+    fix: "`chown root` and `chmod go-w` what is named",
+};
 static NO_EXEC: Check = Check {
     id: "path-noexec",
     what: "the application's directory allows execution",
@@ -49,7 +55,7 @@ static ROOT: Check = Check {
     fix: "task definition: `\"readonlyRootFilesystem\": true`; docker run: `--read-only`",
 };
 
-pub const CHECKS: &[&Check] = &[&WRITABLE, &FULL, &NETWORK, &STATE_DIR, &SECRETS, &NO_EXEC, &ROOT];
+pub const CHECKS: &[&Check] = &[&WRITABLE, &FULL, &NETWORK, &STATE_DIR, &EXPOSED, &SECRETS, &NO_EXEC, &ROOT];
 
 /// Less is told; much less is as good as nothing.
 const LITTLE: u64 = 64 << 20;
@@ -69,6 +75,13 @@ pub fn check(facts: &Facts, plan: &Plan) -> Vec<Finding> {
         StateDir::Foreign(why) => STATE_DIR.note(format!("{why}; the boot takes it over")),
         StateDir::Replaceable(why) => STATE_DIR.breaks(why),
     });
+    found.extend(facts.system.exposed.iter().map(|line| {
+        let (seen, fix) = line.rsplit_once(": ").unwrap_or((line, EXPOSED.fix));
+        EXPOSED.hurts(seen).with_fix(format!("`{fix}`"))
+    }));
+    if facts.system.exposed.is_empty() {
+        found.push(EXPOSED.ok(if facts.system.uid == 0 { "root's alone" } else { "init is not root" }));
+    }
     secrets(facts, plan, &mut found);
     no_exec(facts, plan, &mut found);
     found.push(match facts.system.root_read_only {

@@ -6,6 +6,7 @@
 //! kernel checks every step, and a link leads nowhere that the user could not go without it.
 
 use crate::sys::identity::file_uid;
+use crate::sys::users::Identity;
 use crate::sys::words;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
@@ -30,7 +31,7 @@ pub enum DirectoryError {
     /// A link on the way that another user could change.
     ForeignLink { path: PathBuf, uid: u32 },
     /// A directory on the way in which another user could rename what is in it.
-    Replaceable { path: PathBuf, uid: u32, mode: u32 },
+    Replaceable { path: PathBuf, uid: u32, gid: u32, mode: u32 },
     /// A directory or file that should be root's alone and is not; and why it cannot become that.
     Foreign { path: PathBuf, uid: u32, gid: u32, mode: u32, source: Option<io::Error> },
     /// Something on the way is a file.
@@ -51,6 +52,23 @@ impl DirectoryError {
             _ => None,
         }
     }
+
+    /// The path that is not root's alone, if `who` is one of those who may change it.
+    pub fn changeable_by(&self, who: &Identity) -> Option<&Path> {
+        match self {
+            Self::ForeignLink { path, uid } => (*uid == who.uid).then_some(path),
+            Self::Replaceable { path, uid, gid, mode } | Self::Foreign { path, uid, gid, mode, .. } => {
+                let of_group = who.gid == *gid || who.groups.contains(gid);
+                let may = *uid == who.uid || mode & 0o020 != 0 && of_group || mode & 0o002 != 0;
+                may.then_some(path)
+            }
+            Self::NotADirectory { .. }
+            | Self::TooManyLinks { .. }
+            | Self::Relative { .. }
+            | Self::System { .. } => None,
+        }
+        .map(PathBuf::as_path)
+    }
 }
 
 impl fmt::Display for DirectoryError {
@@ -62,7 +80,7 @@ impl fmt::Display for DirectoryError {
                  anywhere (write the real path, or make the link as root)",
                 path.display()
             ),
-            Self::Replaceable { path, uid, mode } => write!(
+            Self::Replaceable { path, uid, mode, .. } => write!(
                 f,
                 "cannot trust what lies in {0}: it belongs to uid {uid} with mode {mode:04o}, and who may write it may replace \
                  what is in it (chown root {0} && chmod go-w {0}, or choose a path elsewhere)",
@@ -215,11 +233,11 @@ impl Walk {
             return Ok(());
         }
         let stat = fstat(&self.fd).map_err(system("cannot examine", &self.path))?;
-        let (uid, mode) = (stat.st_uid, stat.st_mode & 0o7777);
+        let (uid, gid, mode) = (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777);
         if uid == 0 && (mode & WRITABLE == 0 || mode & STICKY != 0) {
             return Ok(());
         }
-        Err(DirectoryError::Replaceable { path: self.path.clone(), uid, mode })
+        Err(DirectoryError::Replaceable { path: self.path.clone(), uid, gid, mode })
     }
 
     /// Enters a directory, reads a link.

@@ -56,6 +56,8 @@ pub struct Scan {
     pub process_control_timeout: Option<String>,
     /// `error_log` as the image sets it.
     pub error_log: Option<String>,
+    /// All that was read, and the directories that all files of a name are included from.
+    pub sources: BTreeSet<PathBuf>,
 }
 
 /// The first main configuration that exists of the places where images keep it: the official image, Debian, Alpine,
@@ -84,6 +86,7 @@ pub fn scan(main: &Path) -> Scan {
 /// `section` is the one that the including file is in: FPM goes on in it.
 fn scan_file(path: &Path, found: &mut Scan, section: &mut String, depth: u8) {
     let Ok(text) = files::read_configuration(path, MAX) else { return };
+    found.sources.insert(path.to_owned());
     for line in text.lines().map(str::trim) {
         if let Some((name, _)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             name.clone_into(section);
@@ -107,6 +110,9 @@ fn scan_file(path: &Path, found: &mut Scan, section: &mut String, depth: u8) {
                 found.status_listens.insert(section.clone(), value.to_owned());
             }
             "include" if depth > 0 => {
+                found
+                    .sources
+                    .extend(Path::new(value).parent().filter(|_| value.contains('*')).map(Path::to_owned));
                 for included in expand(value) {
                     scan_file(&included, found, section, depth.saturating_sub(1));
                 }

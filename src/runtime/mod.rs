@@ -15,6 +15,7 @@ pub mod crontabs;
 pub mod drop_in;
 pub mod ecs;
 pub mod env;
+pub mod exposed;
 pub mod failure;
 pub mod fault;
 pub mod fetching;

@@ -2,6 +2,7 @@
 
 use super::Mode;
 use super::boot::End;
+use super::exposed;
 use super::needs::{self, Problem};
 use super::shell::Site;
 use super::state_dir::{self, Needed};
@@ -41,6 +42,11 @@ pub fn preflight(shell: &mut Site, mode: &Mode) -> Result<(), End> {
         return report(&problems, mode);
     }
     state_directory(shell, mode, app.as_ref(), &mut problems);
+    if *mode == Mode::Supervise {
+        for warning in exposed::exposed(&plan, shell.own_uid, app.as_ref()) {
+            tracing::warn!("{warning}");
+        }
+    }
     if mode.boots() {
         file_directories(shell, app.as_ref(), &mut problems);
         unreachable(shell, app.as_ref());

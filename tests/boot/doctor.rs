@@ -176,7 +176,8 @@ fn doctor_finds_the_faults_that_were_put_in_and_no_others() {
         ],
         "{report:#}"
     );
-    assert_eq!(added("hurts"), ["env-mode", "fpm-catch-workers-output", "laravel-debug"], "{report:#}");
+    let hurts = ["env-mode", "fpm-catch-workers-output", "laravel-debug", "root-configuration"];
+    assert_eq!(added("hurts"), hurts, "{report:#}");
     assert!(!faulty.log().contains("MDEyMzQ1"), "the key of .env is shown");
 }
 

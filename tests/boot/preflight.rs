@@ -15,6 +15,24 @@ fn owner(path: &Path) -> (u32, u32, u32) {
 }
 
 #[test]
+fn a_configuration_that_the_application_may_change_is_warned_of() {
+    if !need(NEEDS) {
+        return;
+    }
+    for place in PLACES {
+        let config = "user = \"www-data\"\n[service.a]\ncommand = [\"true\"]\nrestart = \"never\"\n";
+        let words = "as root, and www-data";
+        let setup = Setup::new(place, config);
+        let done = setup.run::<&str>(&[]).expect(0);
+        assert!(!done.stderr.contains(words), "{done:?}");
+        chown(setup.path("init.toml"), Some(33), Some(33)).unwrap();
+        let file = setup.path("init.toml").display().to_string();
+        let remedy = format!("chown -h root {file} && chmod go-w {file}");
+        setup.run::<&str>(&[]).expect(0).says(&[words, &remedy]);
+    }
+}
+
+#[test]
 fn all_problems_are_told_at_once_with_their_remedies() {
     if !need(NEEDS) {
         return;

@@ -67,7 +67,7 @@ macro_rules! debug {
 }
 
 debug!(Plan {
-    preset role state_dir work_dir user stop_timeout pass_env writable directories crontabs log health ecs control files
+    preset config_file role state_dir work_dir user stop_timeout pass_env writable directories crontabs log health ecs control files
     boot reload migrate services crons
 } hides { env: Names });
 

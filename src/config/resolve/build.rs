@@ -297,6 +297,7 @@ fn build_for(
         .collect();
     Plan {
         preset: layers.preset.clone(),
+        config_file: None,
         role: (!wanted.is_empty()).then(|| wanted.join(",")),
         state_dir: tidy(&merged.paths.state_dir),
         user: builder.user(config.user),

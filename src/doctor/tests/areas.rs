@@ -253,6 +253,7 @@ const SYSTEM: &[(&str, Severity, Change)] = &[
     ("proc", Hurts, |f, _| f.system.proc_mounted = false),
     ("time-zone-data", Note, |f, _| f.system.tz = Some("Europe/Berlin".into())),
     ("env-secrets", Note, |f, _| variable(f, "DB_PASSWORD")),
+    ("root-configuration", Hurts, |f, _| f.system.exposed = vec!["init reads /a: chown -h root /a".into()]),
     ("env-withheld", Note, |f, _| f.system.withheld = vec!["AWS_SESSION_TOKEN".into()]),
     ("binary-readable", Note, |f, _| f.system.readable_binary = Some("/usr/bin/init".into())),
     ("suid-dumpable", Hurts, |f, _| f.system.suid_dumpable = Some(1)),

@@ -1,5 +1,6 @@
 //! What the kernel and the environment tell: powers, limits, variables, processes.
 
+use super::super::exposed::exposed;
 use super::super::shell::Shell;
 use crate::doctor::facts::{Processes, StateDir, System};
 use crate::doctor::read;
@@ -34,6 +35,7 @@ pub fn system(shell: &mut Shell) -> System {
     System {
         uid,
         state_dir: state_dir(shell, uid),
+        exposed: exposed(&shell.plan, uid, app.as_ref()),
         readable_binary: readable_binary(app.as_ref()),
         suid_dumpable: kernel("fs/suid_dumpable").parse().ok(),
         core_pattern: kernel("kernel/core_pattern"),
