@@ -109,9 +109,10 @@ impl Run {
         let options = config::Options { config, preset, role };
         // init leaves it once it has its configuration, and a reload means the same one.
         let current_dir = std::env::current_dir().ok();
-        runtime::run(mode, move || {
+        runtime::run(mode, move |progress| {
             let env = |name: &str| std::env::var(name).ok();
-            config::load_from(&options, &env, current_dir.as_deref()).map(|loaded| loaded.plan)
+            let at = |path: &std::path::Path| progress.at(path);
+            config::load_from(&options, &env, current_dir.as_deref(), &at).map(|loaded| loaded.plan)
         })
     }
 }

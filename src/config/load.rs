@@ -50,25 +50,31 @@ pub struct Loaded {
 
 /// Reads the configuration and resolves it. `env` looks a variable up.
 pub fn load(options: &Options, env: Lookup<'_>) -> Result<Loaded, Vec<ConfigError>> {
-    load_from(options, env, std::env::current_dir().ok().as_deref())
+    load_from(options, env, std::env::current_dir().ok().as_deref(), &|_| ())
 }
 
-/// As [`load()`], with a directory in the place of the current one.
+/// As [`load()`], with a directory in the place of the current one. `at` is told every path before it is looked at.
 pub fn load_from(
     options: &Options,
     env: Lookup<'_>,
     current_dir: Option<&Path>,
+    at: &dyn Fn(&Path),
 ) -> Result<Loaded, Vec<ConfigError>> {
     let file = match find(options, env) {
         Some((path, explicit)) => {
             let whole = current_dir.map_or_else(|| path.clone(), |dir| dir.join(&path));
+            at(&whole);
             read(&whole, explicit).map_err(|error| vec![error])?.map(|text| (path, text))
         }
         None => None,
     };
     let source =
         file.as_ref().map(|(path, text)| Source { name: path.display().to_string(), text: text.clone() });
-    let layers = layers(source, options.preset.as_deref(), env, &files::exists, current_dir)?;
+    let exists = |path: &Path| {
+        at(path);
+        files::exists(path)
+    };
+    let layers = layers(source, options.preset.as_deref(), env, &exists, current_dir)?;
     let role = role(options, env);
     let mut plan = resolve::resolve(&layers, env, role.as_deref())?;
     let whole = |path: &PathBuf| current_dir.map_or_else(|| path.clone(), |dir| dir.join(path));

@@ -3,16 +3,17 @@
 use super::children::Gone;
 use super::fetching::Fetching;
 use super::off_loop::OffLoop;
-use super::shell::Shell;
+use super::shell::{Shell, Site};
 use super::step::{OnStop, StepEnd};
 use super::stepping::Stepping;
+use super::verify::{self, Check, Stamp};
 use super::{Mode, clock, preflight};
 use crate::config::plan::{FileFormat, FilePlan, Signal, StepPlan};
 use crate::control::protocol::SpanKind;
 use crate::fetch::place;
 use crate::supervisor::ExitStatus;
 use crate::supervisor::words::Words;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// Why boot did not end in a running container.
@@ -50,13 +51,14 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
     }
     let board = Rc::clone(&shell.board);
     let span = board.begin(SpanKind::Init, "preflight");
-    let (mut site, its_mode) = (shell.site(), mode.clone());
+    let (site, its_mode) = (shell.site(), mode.clone());
     let work = OffLoop::start(move |progress| {
-        site.progress = progress.clone();
+        let mut site = site.with(progress);
         let checked = preflight::preflight(&mut site, &its_mode);
         if checked.is_ok() && its_mode.boots() {
             // Once the state directory is init's own.
             super::reload::sweep(&site);
+            tell_of_no_dotenv(&site);
         }
         checked
     });
@@ -68,7 +70,6 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
         return Ok(());
     }
     let plan = shell.plan.clone();
-    tell_of_no_dotenv(shell);
     for file in &plan.files {
         let span = board.begin(SpanKind::Fetch, &file.path.display().to_string());
         let fetched = fetch(shell, file).await;
@@ -87,11 +88,12 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
 
 /// Laravel without any `.env` answers 500 to everything. A task definition that lacks the one variable is the usual
 /// reason, and nothing else would tell of it.
-fn tell_of_no_dotenv(shell: &Shell) {
-    let plan = &shell.plan;
-    let set = |name: &str| shell.environment.get(name).is_some_and(|value| !value.is_empty());
+fn tell_of_no_dotenv(site: &Site) {
+    let plan = &site.plan;
+    let set = |name: &str| site.environment.get(name).is_some_and(|value| !value.is_empty());
     let fetched = plan.files.iter().any(|file| file.format == FileFormat::Dotenv);
     let own = plan.work_dir.join(".env");
+    site.progress.at(&own);
     if plan.preset == "laravel" && !fetched && !set("APP_KEY") && !crate::files::exists(&own) {
         tracing::warn!(
             "no .env: none is fetched, since neither INIT_ENV_SOURCE nor CONFIG_BUCKET is set, {} does not exist, and \
@@ -102,12 +104,24 @@ fn tell_of_no_dotenv(shell: &Shell) {
 }
 
 async fn run_step(shell: &mut Shell, step: &StepPlan, all_to_stderr: bool) -> Result<(), End> {
-    let stepping = Stepping::start(shell, step, all_to_stderr).map_err(|failure| failure.end())?;
+    let before = stamp(shell, step, Check::cache_of(shell, step)).await?;
+    let stepping = Stepping::start(shell, step, before, all_to_stderr).map_err(|failure| failure.end())?;
     match shell.wait_step(stepping.pid, Some(stepping.limit), OnStop::End).await {
-        StepEnd::Done(gone) => stepping.done(&gone).map_err(|failure| failure.end()),
+        StepEnd::Done(gone) => {
+            let cache = stepping.ended(&gone).map_err(|failure| failure.end())?;
+            let after = stamp(shell, step, cache).await?;
+            stepping.verdict(after).map_err(|failure| failure.end())
+        }
         StepEnd::TimedOut => Err(stepping.timed_out().end()),
         StepEnd::Obeyed(_, signal) | StepEnd::Stopped(signal) => Err(End::Stopped(signal)),
     }
+}
+
+/// How the file that a step has to write stands.
+async fn stamp(shell: &mut Shell, step: &StepPlan, cache: Option<PathBuf>) -> Result<Option<Stamp>, End> {
+    let Some(cache) = cache else { return Ok(None) };
+    let work = OffLoop::start(move |progress| verify::stamp(&cache, progress));
+    shell.wait_off_loop(&format!("boot step \"{}\"", step.name), work).await
 }
 
 async fn fetch(shell: &mut Shell, file: &FilePlan) -> Result<(), End> {
@@ -116,7 +130,8 @@ async fn fetch(shell: &mut Shell, file: &FilePlan) -> Result<(), End> {
     let end = shell.wait_step(fetching.pid, Some(fetching.limit), OnStop::End).await;
     if !matches!(end, StepEnd::Done(_)) {
         // A child that was killed may have left its temporary file.
-        place::sweep(&file.path);
+        let path = file.path.clone();
+        shell.tidy_up(OffLoop::start(move |_| place::sweep(&path))).await;
     }
     match end {
         StepEnd::Obeyed(_, signal) | StepEnd::Stopped(signal) => Err(End::Stopped(signal)),

@@ -99,7 +99,8 @@ impl Children {
             search: Search::default(),
             oom: OnceCell::new(),
             orphans_reaped: 0,
-            more: false,
+            // What init was given by the program before it may have ended while nobody looked.
+            more: true,
             storm: Storm::default(),
         })
     }

@@ -1,5 +1,6 @@
 //! Existing crontab files, read at start and run as they are.
 
+use super::shell::Site;
 use crate::config::plan::{CronPlan, Plan};
 use crate::exit;
 use crate::files;
@@ -10,22 +11,23 @@ use std::path::{Path, PathBuf};
 /// Largest crontab that is read, in bytes.
 const MAX: u64 = 1 << 20;
 
-/// Adds the entries of the plan's crontab files to its cron entries. `zone` is the container's TZ.
+/// Adds the entries of the plan's crontab files to its cron entries. `zone` is the container's TZ. For a thread of its own.
 ///
 /// `now` tells where the text of a file is as yet.
 ///
 /// # Errors
 /// The exit code, when a file cannot be read or has errors; every one was logged.
-pub fn load(plan: &mut Plan, zone: Option<&str>, now: &dyn Fn(&Path) -> PathBuf) -> Result<(), u8> {
+pub fn load(site: &mut Site, zone: Option<&str>, now: &dyn Fn(&Path) -> PathBuf) -> Result<(), u8> {
     let mut failed = false;
-    for path in plan.crontabs.clone() {
+    for path in site.plan.crontabs.clone() {
+        site.progress.at(&path);
         match read_from(&path, &now(&path), zone) {
             Ok((entries, notes)) => {
                 notes.iter().for_each(|note| tracing::warn!("{note}"));
                 if entries.is_empty() {
                     tracing::warn!("{} has no entries", path.display());
                 }
-                plan.crons.extend(entries);
+                site.plan.crons.extend(entries);
             }
             Err(lines) => {
                 failed = true;

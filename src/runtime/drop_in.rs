@@ -1,7 +1,7 @@
 //! Writes PHP-FPM's drop-in into the state directory and points the service's command at it.
 
 use super::fpm::{self, StatusPage};
-use super::shell::Shell;
+use super::shell::Site;
 use super::state_dir;
 use crate::config::plan::{Plan, ProbePlan, ServicePlan};
 use crate::fetch::place::{Target, place};
@@ -55,24 +55,27 @@ impl DropIn {
 }
 
 /// Writes the drop-ins and points their services at them. What cannot be written is told and left out: the image's own
-/// configuration still works.
-pub fn prepare(shell: &mut Shell, plan: &mut Plan) {
-    let trusted = state_dir::trusted(shell);
+/// configuration still works. For a thread of its own; where the pools tell of their status.
+pub fn prepare(site: &mut Site) -> Vec<StatusPage> {
+    let trusted = state_dir::trusted(site);
+    let progress = site.progress.clone();
+    progress.at(&site.plan.state_dir);
     let put = |text: &str, target: &Target| {
         trusted
             .clone()
             .and_then(|()| place(text.as_bytes(), target).map(drop).map_err(|error| error.to_string()))
     };
-    warm_ups(plan, |target| put(SCRIPT, target));
+    warm_ups(&mut site.plan.services, |target| put(SCRIPT, target));
     let mut pages = Vec::new();
-    for drop_in in render(shell, plan, &|_, _| None) {
+    for drop_in in render(site, &|_, _| None) {
+        progress.at(&drop_in.target.path);
         let placed = put(&drop_in.text, &drop_in.target);
         pages.extend_from_slice(drop_in.pages(placed.is_ok()));
         match placed {
-            Ok(()) => drop_in.apply(plan),
+            Ok(()) => drop_in.apply(&mut site.plan),
             Err(error) => {
                 // The preflight has told already why the state directory cannot be used.
-                let told = trusted.is_err() || files::probe_writable(&plan.state_dir, None).is_err();
+                let told = trusted.is_err() || files::probe_writable(&site.plan.state_dir, None).is_err();
                 let why = if told { String::new() } else { format!("{error}: ") };
                 tracing::warn!(
                     service = drop_in.name,
@@ -83,13 +86,13 @@ pub fn prepare(shell: &mut Shell, plan: &mut Plan) {
             }
         }
     }
-    shell.board.status_pages.replace(pages);
+    pages
 }
 
 /// Puts the script of every warm-up into its place by `put`, readable by every pool's user: it is no secret. A warm-up whose
 /// script cannot be written is left out.
-pub fn warm_ups(plan: &mut Plan, mut put: impl FnMut(&Target) -> Result<(), String>) {
-    for service in &mut plan.services {
+pub fn warm_ups(services: &mut [ServicePlan], mut put: impl FnMut(&Target) -> Result<(), String>) {
+    for service in services {
         let Some(ready) = &mut service.ready else { continue };
         let Some(warm_up) = &ready.warm_up else { continue };
         let target =
@@ -103,13 +106,9 @@ pub fn warm_ups(plan: &mut Plan, mut put: impl FnMut(&Target) -> Result<(), Stri
 
 /// The drop-in of every service that has one; its probe is pointed at where its pool listens. `literal` gives the values
 /// that are written out.
-pub fn render(
-    shell: &mut Shell,
-    plan: &mut Plan,
-    literal: &dyn Fn(&ServicePlan, &str) -> Option<String>,
-) -> Vec<DropIn> {
+pub fn render(site: &mut Site, literal: &dyn Fn(&ServicePlan, &str) -> Option<String>) -> Vec<DropIn> {
     let mut all = Vec::new();
-    let mut services = std::mem::take(&mut plan.services);
+    let mut services = std::mem::take(&mut site.plan.services);
     for (index, service) in services.iter_mut().enumerate() {
         let Some(mut settings) = service.fpm.clone() else { continue };
         let name = service.name.as_str();
@@ -121,15 +120,17 @@ pub fn render(
             );
             continue;
         };
+        site.progress.at(&main);
         let scan = fpm::scan(&main);
-        warn_about_timeout(name, &scan, plan.stop_timeout);
+        warn_about_timeout(name, &scan, site.plan.stop_timeout);
         follow_listen(service, &scan);
-        let identity = shell.identity(service.user.as_deref()).ok().flatten();
+        let identity = site.identity(service.user.as_deref()).ok().flatten();
         // A master that is not root may not make sockets in root's directory: its pools are asked where they listen.
         settings.status_socket &= identity.as_ref().is_none_or(Identity::is_root);
         // As root, its master reads it by its group, and may not change it.
         let (uid, gid) = identity.as_ref().map_or((None, None), |identity| (Some(0), Some(identity.gid)));
-        let env = shell.environment.of(identity.as_ref(), &service.env);
+        let env = site.environment.of(identity.as_ref(), &service.env);
+        let plan = &site.plan;
         let keys = plan.env.keys().chain(service.env.keys()).map(String::as_str);
         let has = |name: &str| env.contains_key(OsStr::new(name));
         let value = |name: &str| literal(service, name);
@@ -146,7 +147,7 @@ pub fn render(
             own_pages: pages(None),
         });
     }
-    plan.services = services;
+    site.plan.services = services;
     all
 }
 

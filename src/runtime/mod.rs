@@ -51,7 +51,8 @@ use crate::config::plan::{LogFormat, LogLevel, Plan};
 use crate::control::protocol::{Phase, SpanKind};
 use crate::exit;
 use crate::sys;
-use shell::Shell;
+use off_loop::{OffLoop, Progress};
+use shell::{Load, Shell};
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::pin::pin;
@@ -84,15 +85,18 @@ impl Mode {
 ///
 /// `load` runs when signals are no longer lost: a stop signal that reaches PID 1 before is dropped by the kernel. It runs
 /// again at each reload.
-pub fn run(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + Send + Sync + 'static) -> u8 {
+pub fn run(
+    mode: Mode,
+    load: impl Fn(&Progress) -> Result<Plan, Vec<ConfigError>> + Send + Sync + 'static,
+) -> u8 {
     journal::install(LogLevel::Info, LogFormat::Plain);
     fault::tell_all();
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| enter(mode, load)));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| enter(mode, Arc::new(load))));
     // The hook has told of the panic.
     outcome.unwrap_or(exit::SOFTWARE)
 }
 
-fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + Send + Sync + 'static) -> u8 {
+fn enter(mode: Mode, load: Load) -> u8 {
     let refused = |what: &str, error: &std::io::Error| {
         tracing::error!("cannot {what}: {}", sys::words(error));
         exit::OS
@@ -107,13 +111,16 @@ fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + Send + 
     let local = tokio::task::LocalSet::new();
     // In a box from the beginning: tokio would move something so large there, and both places be touched.
     let work = Box::pin(async {
-        let signals = match signals::Signals::new(mode.is_one_off()) {
+        let mut signals = match signals::Signals::new(mode.is_one_off()) {
             Ok(signals) => signals,
             Err(error) => return refused("catch signals", &error),
         };
-        let plan = match load() {
-            Ok(plan) => plan,
-            Err(errors) => {
+        let its_load = Arc::clone(&load);
+        let reading = OffLoop::start(move |progress| its_load(progress));
+        let plan = match off_loop::wait_without_shell(&mut signals, "the configuration", reading).await {
+            Ok(Ok(plan)) => plan,
+            Err(end) => return stop::before_boot(&mode, end),
+            Ok(Err(errors)) => {
                 for error in errors {
                     // Several lines with a caret, as `init check` prints them. A reader that has gone misses them.
                     let _ = writeln!(std::io::stderr(), "init: {error}");
@@ -131,7 +138,7 @@ fn enter(mode: Mode, load: impl Fn() -> Result<Plan, Vec<ConfigError>> + Send + 
             Ok(shell) => shell,
             Err(error) => return refused("start", &error),
         };
-        shell.load = Arc::new(load);
+        shell.load = load;
         let ended = fault::caught(pin!(life(&mut shell, mode))).await;
         let code = match ended {
             Ok(code) => code,

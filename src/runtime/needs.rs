@@ -33,7 +33,8 @@ struct Wanted<'a> {
 /// Looks up whom a child runs as: this user, else the plan's.
 pub type FindUser<'a> = &'a mut dyn FnMut(Option<&str>) -> Result<Option<Identity>, UsersError>;
 
-/// Whom a child of the plan runs as. `None` when init is not root, and so cannot choose.
+/// Whom a child of the plan runs as. `None` when init is not root, and so cannot choose. May be asked on the loop: /etc/passwd
+/// lies where the program itself does, and each name is looked up once.
 ///
 /// # Errors
 /// The user or group is not in /etc/passwd or /etc/group.

@@ -5,11 +5,13 @@
 //! and hands back a result.
 
 use super::boot::End;
-use super::clock::Timeout;
+use super::clock::{self, Timeout};
 use super::control;
 use super::journal::{self, Forwarded};
 use super::shell::{Happening, Shell};
+use super::signals::Signals;
 use crate::exit;
+use crate::supervisor::Mono;
 use crate::supervisor::words::Words;
 use crate::sys::words;
 use std::path::{Path, PathBuf};
@@ -98,9 +100,97 @@ impl<T: Send + 'static> OffLoop<T> {
     }
 }
 
+/// How long work is waited for.
+struct Patience<'a> {
+    what: &'a str,
+    warning: Timeout,
+    limit: Timeout,
+    warned: bool,
+}
+
+impl<'a> Patience<'a> {
+    /// From now on, for the work that `what` is done with.
+    fn new(what: &'a str) -> Self {
+        Self { what, warning: Timeout::new(WORTH_A_LINE), limit: Timeout::new(LIMIT), warned: false }
+    }
+
+    /// When [`Patience::is_long`] or [`Patience::is_over`] becomes true.
+    fn at(&self) -> Mono {
+        if self.warned { self.limit.at() } else { self.warning.at() }
+    }
+
+    /// Whether it is time to say what is waited for.
+    fn is_long(&self) -> bool {
+        !self.warned && self.warning.is_over()
+    }
+
+    /// Says what is waited for.
+    fn warn(&mut self, progress: &Progress) {
+        self.warned = true;
+        tracing::warn!(
+            "{} waits for {}, which has not answered for {}: often a network file system such as EFS or NFS; check its mount \
+             target and its security group",
+            self.what,
+            progress.shown(),
+            Words(WORTH_A_LINE)
+        );
+    }
+
+    /// Whether nothing is waited for any longer, which it says.
+    fn is_over(&self, progress: &Progress) -> bool {
+        if !self.limit.is_over() {
+            return false;
+        }
+        tracing::error!(
+            "{}: {} has not answered within {}: giving up",
+            self.what,
+            progress.shown(),
+            Words(LIMIT)
+        );
+        true
+    }
+
+    /// Leaves the work a moment, at most `left`: the container stops.
+    async fn stop<T: Send + 'static>(&self, work: &mut OffLoop<T>, left: Duration) {
+        if tokio::time::timeout(left, work.done()).await.is_err() {
+            tracing::warn!("{} does not wait for {} any longer", self.what, work.progress().shown());
+        }
+    }
+}
+
+/// Waits for work before there is a [`Shell`]. A stop signal ends the wait within half a second, and a file system that does not
+/// answer after [`LIMIT`]. All other signals mean nothing yet.
+///
+/// # Errors
+/// [`End`]: why the boot cannot go on.
+pub async fn wait_without_shell<T: Send + 'static>(
+    signals: &mut Signals,
+    what: &str,
+    mut work: OffLoop<T>,
+) -> Result<T, End> {
+    let mut patience = Patience::new(what);
+    loop {
+        let signal = tokio::select! {
+            biased;
+            result = work.done() => return result.ok_or(End::Failed(exit::SOFTWARE)),
+            signal = signals.next() => Some(signal),
+            () = clock::until(Some(patience.at())) => None,
+        };
+        work.show_lines();
+        match signal {
+            Some(signal) if signals.is_stop(signal) => {
+                patience.stop(&mut work, ON_STOP).await;
+                return Err(End::Stopped(signal));
+            }
+            None if patience.is_over(work.progress()) => return Err(End::Failed(exit::TIMEOUT)),
+            None if patience.is_long() => patience.warn(work.progress()),
+            Some(_) | None => {}
+        }
+    }
+}
+
 impl Shell {
-    /// Waits for work before supervision has begun. A stop signal ends the wait within half a second, and a file system that does
-    /// not answer after [`LIMIT`].
+    /// As [`wait_without_shell`], before supervision has begun. Other signals are left for whoever waits next.
     ///
     /// # Errors
     /// [`End`]: why the boot cannot go on.
@@ -109,44 +199,44 @@ impl Shell {
         what: &str,
         mut work: OffLoop<T>,
     ) -> Result<T, End> {
-        let (warning, limit) = (Timeout::new(WORTH_A_LINE), Timeout::new(LIMIT));
-        let mut warned = false;
+        let mut patience = Patience::new(what);
+        let mut others = Vec::new();
         loop {
             let happening = tokio::select! {
                 biased;
-                result = work.done() => return result.ok_or(End::Failed(exit::SOFTWARE)),
-                happening = self.next(Some(if warned { limit.at() } else { warning.at() })) => happening,
+                result = work.done() => {
+                    self.signals.give_back(others);
+                    return result.ok_or(End::Failed(exit::SOFTWARE));
+                }
+                happening = self.next(Some(patience.at())) => happening,
             };
             work.show_lines();
             match happening {
                 Happening::Signal(signal) if self.signals.is_stop(signal) => {
-                    let left = ON_STOP.min(self.left_to_stop() / 2);
-                    if tokio::time::timeout(left, work.done()).await.is_err() {
-                        tracing::warn!("{what} does not wait for {} any longer", work.progress().shown());
-                    }
+                    patience.stop(&mut work, self.moment()).await;
                     return Err(End::Stopped(signal));
                 }
-                Happening::Deadline if !warned && warning.is_over() => {
-                    warned = true;
-                    // It waits for the services where nothing before them takes time, as this does.
-                    control::open_late(self).await.map_err(End::Failed)?;
-                    tracing::warn!(
-                        "{what} waits for {}, which has not answered for {}: often a network file system such as EFS or NFS; \
-                         check its mount target and its security group",
-                        work.progress().shown(),
-                        Words(WORTH_A_LINE)
-                    );
-                }
-                Happening::Deadline if limit.is_over() => {
-                    tracing::error!(
-                        "{what}: {} has not answered within {}: giving up",
-                        work.progress().shown(),
-                        Words(LIMIT)
-                    );
+                Happening::Deadline if patience.is_over(work.progress()) => {
                     return Err(End::Failed(exit::TIMEOUT));
                 }
+                Happening::Deadline if patience.is_long() => {
+                    // It waits for the services where nothing before them takes time, as this does.
+                    control::open_late(self).await.map_err(End::Failed)?;
+                    patience.warn(work.progress());
+                }
+                Happening::Signal(signal) if !others.contains(&signal) => others.push(signal),
                 Happening::Signal(_) | Happening::Reaped(_) | Happening::Deadline => {}
             }
         }
+    }
+
+    /// How long a stop leaves work to finish.
+    pub fn moment(&self) -> Duration {
+        ON_STOP.min(self.left_to_stop() / 2)
+    }
+
+    /// Waits a moment for work that nothing depends on.
+    pub async fn tidy_up(&self, mut work: OffLoop<()>) {
+        let _ = tokio::time::timeout(self.moment(), work.done()).await;
     }
 }

@@ -22,7 +22,10 @@ impl Loop<'_> {
             }
             return None;
         }
-        control::renew(self.shell);
+        // Not while a thread may be making files: the umask that a socket is made with is the whole process's.
+        if !self.reloads.is_under_way() {
+            control::renew(self.shell);
+        }
         let change = self.reloads.ask(self.shell, Why::Asked(who.to_owned()), answer);
         self.change(change).await
     }
@@ -33,8 +36,8 @@ impl Loop<'_> {
         self.change(change).await
     }
 
-    /// A reload has read the configuration.
-    pub async fn reload_read(&mut self) -> Option<u8> {
+    /// A thread has done its part of a reload.
+    pub async fn reload_made(&mut self) -> Option<u8> {
         let change = self.reloads.go_on(self.shell);
         self.change(change).await
     }

@@ -38,8 +38,8 @@ pub enum Happening {
     Deadline,
 }
 
-/// Reads the configuration as the command line said.
-pub type Load = Arc<dyn Fn() -> Result<Plan, Vec<ConfigError>> + Send + Sync>;
+/// Reads the configuration as the command line said. For a thread of its own.
+pub type Load = Arc<dyn Fn(&Progress) -> Result<Plan, Vec<ConfigError>> + Send + Sync>;
 
 /// The shared state of the shell.
 pub struct Shell {
@@ -88,6 +88,12 @@ pub struct Site {
 }
 
 impl Site {
+    /// The same, for work that tells where it is.
+    #[must_use]
+    pub fn with(self, progress: &Progress) -> Self {
+        Self { progress: progress.clone(), ..self }
+    }
+
     /// As [`Shell::identity`].
     ///
     /// # Errors
@@ -148,7 +154,7 @@ impl Shell {
             pipes_stay: false,
             stop: None,
             role,
-            load: Arc::new(|| Err(Vec::new())),
+            load: Arc::new(|_| Err(Vec::new())),
             origins: HashMap::new(),
             plan: Rc::new(plan),
         })

@@ -31,6 +31,8 @@ pub struct Signals {
     /// `docker run -t` sets the window's size right after the start, and the kernel then sends WINCH. It asks for
     /// nothing there; httpd ignores it at a terminal for the same reason (its `-DFOREGROUND`).
     terminal: bool,
+    /// Given back by who could not act on them.
+    back: Vec<Signal>,
 }
 
 impl Signals {
@@ -54,6 +56,7 @@ impl Signals {
             stream: signal_hook_tokio::Signals::new(&[] as &[i32])?,
             held: Vec::new(),
             terminal: tty::has_terminal(),
+            back: Vec::new(),
         };
         if forward {
             signals.catch(&wanted);
@@ -77,8 +80,16 @@ impl Signals {
         STOP.contains(&signal) && !(self.terminal && signal == Signal::WINCH)
     }
 
+    /// Signals that whoever waits next gets once more, before any other.
+    pub fn give_back(&mut self, signals: Vec<Signal>) {
+        self.back = signals;
+    }
+
     /// The next signal. Safe to cancel.
     pub async fn next(&mut self) -> Signal {
+        if let Some(signal) = self.back.pop() {
+            return signal;
+        }
         if !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);
             self.catch(&held);

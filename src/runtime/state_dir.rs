@@ -6,7 +6,7 @@
 //! the remedy, and PHP-FPM runs without its drop-in. Without root, init and all its children are one user, who owns it.
 
 use super::Mode;
-use super::shell::Shell;
+use super::shell::Site;
 use crate::config::plan::Plan;
 use crate::files::{self, DirectoryError, Kind, Owned};
 use crate::sys::users::Identity;
@@ -103,11 +103,11 @@ pub fn make_own(own_uid: u32, dir: &Path, app: Option<&Identity>) -> Result<(), 
 ///
 /// # Errors
 /// Who else may change it.
-pub fn trusted(shell: &Shell) -> Result<(), String> {
-    if shell.own_uid != 0 {
+pub fn trusted(site: &Site) -> Result<(), String> {
+    if site.own_uid != 0 {
         return Ok(());
     }
-    files::is_roots_alone(&shell.plan.state_dir).map_err(|error| error.to_string())
+    files::is_roots_alone(&site.plan.state_dir).map_err(|error| error.to_string())
 }
 
 /// No state directory of root's can be where the plan has it.

@@ -5,13 +5,15 @@ use super::children::{Gone, Who};
 use super::failure::Failure;
 use super::launch::Launch;
 use super::shell::Shell;
-use super::{boot, clock, verify};
+use super::verify::{Check, Stamp};
+use super::{boot, clock};
 use crate::config::plan::{LogFormat, StepPlan};
 use crate::exit;
 use crate::logs::format::Label;
 use crate::supervisor::Mono;
 use crate::supervisor::words::Words;
 use crate::sys::Pid;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A step that runs.
@@ -20,18 +22,23 @@ pub struct Stepping {
     /// What it may take.
     pub limit: Duration,
     name: String,
-    check: Option<verify::Check>,
+    check: Option<Check>,
     began: Mono,
 }
 
 impl Stepping {
-    /// Starts it.
+    /// Starts it. `before`: how the file that it has to write stands ([`Check::cache_of`]).
     ///
     /// # Errors
     /// No process came of it.
-    pub fn start(shell: &mut Shell, step: &StepPlan, all_to_stderr: bool) -> Result<Self, Failure> {
+    pub fn start(
+        shell: &mut Shell,
+        step: &StepPlan,
+        before: Option<Stamp>,
+        all_to_stderr: bool,
+    ) -> Result<Self, Failure> {
         let name = step.name.as_str();
-        let check = step.verify.map(|verify| verify::Check::new(verify, shell, step));
+        let check = Check::cache_of(shell, step).map(|cache| Check::new(cache, before));
         let launch = Launch {
             who: Who::Step,
             label: Label::Step { name: name.to_owned() },
@@ -47,7 +54,7 @@ impl Stepping {
             },
             on_stall: shell.plan.log.on_stall,
             all_to_stderr,
-            tap: check.as_ref().map(verify::Check::tap),
+            tap: check.as_ref().map(Check::tap),
         };
         let began = clock::now();
         let pid = shell.launch(&launch).map_err(|error| {
@@ -58,16 +65,27 @@ impl Stepping {
         Ok(Self { pid, limit: step.timeout, name: name.to_owned(), check, began })
     }
 
-    /// It ended by itself.
+    /// It ended by itself. The file that [`Stepping::verdict`] wants a stamp of, if any.
     ///
     /// # Errors
-    /// It failed, or did not do what it said.
-    pub fn done(mut self, gone: &Gone) -> Result<(), Failure> {
-        let name = &self.name;
-        if let Some(text) = boot::failure(gone) {
-            return Err(Failure::new(gone.status.code(), format!("boot step \"{name}\" failed: {text}")));
+    /// It failed.
+    pub fn ended(&self, gone: &Gone) -> Result<Option<PathBuf>, Failure> {
+        match boot::failure(gone) {
+            Some(text) => {
+                let text = format!("boot step \"{}\" failed: {text}", self.name);
+                Err(Failure::new(gone.status.code(), text))
+            }
+            None => Ok(self.check.as_ref().map(|check| check.cache().to_owned())),
         }
-        if let Some(Err(problem)) = self.check.as_mut().map(verify::Check::verdict) {
+    }
+
+    /// It ended well by its own account, with the file that it has to write as it is `after` it.
+    ///
+    /// # Errors
+    /// It did not do what it said.
+    pub fn verdict(mut self, after: Option<Stamp>) -> Result<(), Failure> {
+        let name = &self.name;
+        if let Some(Err(problem)) = self.check.as_mut().map(|check| check.verdict(after)) {
             let text = format!("boot step \"{name}\" exited 0, but {problem}");
             return Err(Failure::new(exit::UNVERIFIED, text));
         }

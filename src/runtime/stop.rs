@@ -28,6 +28,11 @@ const AFTER_KILL: Duration = Duration::from_secs(1);
 /// Cleans up after a boot that did not end in a running container; the exit code.
 pub async fn after_boot_ended(shell: &mut Shell, mode: &Mode, end: End) -> u8 {
     sweep(shell, AFTER_BOOT).await;
+    before_boot(mode, end)
+}
+
+/// Tells of a boot that did not end in a running container and has left no process; the exit code.
+pub fn before_boot(mode: &Mode, end: End) -> u8 {
     match end {
         End::Failed(code) => {
             tracing::error!("boot failed: exiting with code {code}");

@@ -3,14 +3,18 @@
 mod asks;
 mod ends;
 mod orphans;
+mod prepared;
 mod show;
 mod spawn;
 mod waits;
+
+pub use prepared::nothing;
 
 use super::boot::End;
 use super::children::names;
 use super::cron::Cron;
 use super::ecs::protection::{self, Protection};
+use super::off_loop::OffLoop;
 use super::probing::Aim;
 use super::reload::Reloads;
 use super::shell::Shell;
@@ -21,6 +25,7 @@ use crate::exit;
 use crate::supervisor::words::{Words, counted};
 use crate::supervisor::{Action, Event, Id, Notice, Severity, Supervisor};
 use crate::sys;
+use prepared::{prepare, reads_files};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -57,14 +62,15 @@ pub(super) struct Loop<'a> {
 /// # Errors
 /// [`End::Failed`] when what is to be supervised cannot be, or another init does it already.
 pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
-    let mut plan = (*shell.plan).clone();
-    super::crontabs::load(&mut plan, std::env::var("TZ").ok().as_deref(), &std::path::Path::to_owned)
-        .map_err(End::Failed)?;
-    if plan.services.is_empty() && plan.crons.is_empty() {
-        tracing::error!("{}", nothing(&plan));
-        return Err(End::Failed(exit::CONFIG));
-    }
-    super::drop_in::prepare(shell, &mut plan);
+    let site = shell.site();
+    let prepared = if reads_files(&site.plan) {
+        let work = OffLoop::start(move |progress| prepare(site.with(progress)));
+        shell.wait_off_loop("supervision", work).await?
+    } else {
+        prepare(site)
+    };
+    let (plan, pages) = prepared.map_err(End::Failed)?;
+    shell.board.status_pages.replace(pages);
     let cron = match Cron::new(&plan.crons) {
         Ok(cron) => cron,
         Err(error) => {
@@ -109,14 +115,6 @@ pub async fn supervise(shell: &mut Shell) -> Result<u8, End> {
     Ok(code)
 }
 
-/// Why there is nothing to supervise.
-pub fn nothing(plan: &Plan) -> String {
-    let role = plan.role.as_ref().map(|role| format!(" for role \"{role}\"")).unwrap_or_default();
-    format!(
-        "cannot supervise: the configuration has no service and no cron entry{role}: add one, or choose a preset or role that has"
-    )
-}
-
 impl Loop<'_> {
     async fn run(&mut self, mut ended: Option<u8>) -> u8 {
         let mut in_a_row = 0_u32;
@@ -144,7 +142,7 @@ impl Loop<'_> {
                 due = self.cron.due() => ended = self.due(due).await,
                 () = clock::until(self.looks.at()) => ended = self.look().await,
                 () = clock::until(self.reloads.deadline()) => ended = self.reload_due().await,
-                () = self.reloads.read() => ended = self.reload_read().await,
+                () = self.reloads.made() => ended = self.reload_made().await,
                 // One CHLD may stand for more ends than a batch holds; the rest waits until everything else had its turn.
                 () = std::future::ready(()), if self.shell.children.more_to_reap() => ended = self.reap().await,
                 () = self.shell.children.due() => ended = self.reap().await,

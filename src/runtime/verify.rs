@@ -4,6 +4,7 @@
 //! verdict is only shown (laravel/framework, Foundation/Console/OptimizeCommand.php). So its output is watched for FAIL
 //! and the configuration cache must have been written anew.
 
+use super::off_loop::Progress;
 use super::relay::Tap;
 use super::shell::Shell;
 use crate::config::plan::{StepPlan, Verify};
@@ -55,6 +56,18 @@ fn command_of(task: &str) -> &'static str {
     }
 }
 
+/// How a file stands: another one is there, or this one was written, where it differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(u64, SystemTime, u64);
+
+/// How the file at `path` stands now, `None` where there is none. For a thread of its own.
+pub fn stamp(path: &Path, progress: &Progress) -> Option<Stamp> {
+    use std::os::unix::fs::MetadataExt as _;
+    progress.at(path);
+    let meta = crate::files::metadata(path).ok()?;
+    Some(Stamp(meta.ino(), meta.modified().ok()?, meta.len()))
+}
+
 /// A check that began before the step did.
 pub struct Check {
     cache: PathBuf,
@@ -62,24 +75,25 @@ pub struct Check {
     failed: Rc<RefCell<FailWatch>>,
 }
 
-type Stamp = (u64, SystemTime, u64);
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    use std::os::unix::fs::MetadataExt as _;
-    let meta = crate::files::metadata(path).ok()?;
-    Some((meta.ino(), meta.modified().ok()?, meta.len()))
-}
-
 impl Check {
-    /// Notes how things stand before the step runs.
-    pub fn new(verify: Verify, shell: &Shell, step: &StepPlan) -> Self {
-        let Verify::LaravelOptimize = verify;
+    /// For a file that stood as `before` when the step had not run.
+    pub fn new(cache: PathBuf, before: Option<Stamp>) -> Self {
+        Self { cache, before, failed: Rc::default() }
+    }
+
+    /// The file that `step` has to write, where it says success only then.
+    pub fn cache_of(shell: &Shell, step: &StepPlan) -> Option<PathBuf> {
+        let Verify::LaravelOptimize = step.verify?;
         let base = step.work_dir.as_ref().unwrap_or(&shell.plan.work_dir);
         // Laravel takes an absolute path as it is and a relative one from the base path.
         let named = step.env.get("APP_CONFIG_CACHE").map(OsStr::new);
         let named = named.or_else(|| shell.environment.get("APP_CONFIG_CACHE"));
-        let cache = base.join(named.unwrap_or(OsStr::new("bootstrap/cache/config.php")));
-        Self { before: stamp(&cache), cache, failed: Rc::default() }
+        Some(base.join(named.unwrap_or(OsStr::new("bootstrap/cache/config.php"))))
+    }
+
+    /// The file that the step has to write.
+    pub fn cache(&self) -> &Path {
+        &self.cache
     }
 
     /// Watches the step's output.
@@ -88,17 +102,16 @@ impl Check {
         Rc::new(move |bytes| failed.borrow_mut().feed(bytes))
     }
 
-    /// Whether the step did what it said.
+    /// Whether the step did what it said, with the file as it is `after` it.
     ///
     /// # Errors
     /// What is not there.
-    pub fn verdict(&mut self) -> Result<(), Unverified> {
+    pub fn verdict(&mut self, after: Option<Stamp>) -> Result<(), Unverified> {
         let mut watch = self.failed.borrow_mut();
         watch.feed(b"\n");
         if let Some(task) = watch.failed.take() {
             return Err(Unverified::TaskFailed(task));
         }
-        let after = stamp(&self.cache);
         if after.is_none() || after == self.before {
             return Err(Unverified::NotWritten(self.cache.clone()));
         }

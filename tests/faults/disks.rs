@@ -67,6 +67,14 @@ const FETCHES: &str = r#"
 
 const STATE: &str = "mkdir -p @DIR/state; mount -t tmpfs -o size=64k,nr_inodes=64,mode=0755 none @DIR/state";
 
+/// What a reload staged is removed behind its verdict.
+fn nothing_is_staged(container: &Container) {
+    eventually("nothing of it is left", PATIENCE, || {
+        let mut left = fs::read_dir(within(container, "state")).unwrap().flatten();
+        left.all(|entry| !entry.file_name().to_str().unwrap().starts_with(".init-reload")).then_some(())
+    });
+}
+
 /// Reloads while `break_it` holds: told with these words and changing nothing; and once it was mended, it works.
 fn a_reload_fails_and_then_works(words: &str, break_it: fn(&Container), mend: fn(&Container)) {
     if !need(&[NEEDS, &["nsenter"]].concat()) {
@@ -82,9 +90,7 @@ fn a_reload_fails_and_then_works(words: &str, break_it: fn(&Container), mend: fn
     container.says(words, 1);
     let env = || fs::read_to_string(within(&container, "state/.env")).unwrap();
     assert_eq!(env(), "A=1\n");
-    let left: Vec<_> =
-        fs::read_dir(within(&container, "state")).unwrap().flatten().map(|entry| entry.file_name()).collect();
-    assert!(!left.iter().any(|name| name.to_str().unwrap().starts_with(".init-reload")), "{left:?}");
+    nothing_is_staged(&container);
     // A service needs no room to be started again.
     kill(pid, "KILL");
     let status = || client::status(&socket(&container)).services.remove(0);
@@ -170,10 +176,7 @@ fn with_few_inodes_a_reload_is_done_whole_or_not_at_all() {
         let now = if outcomes[0].ok { format!("A={}\n", spare + 1) } else { before };
         assert_eq!([text("state/.env"), text("state/two")], [now.clone(), now], "{spare}: {outcomes:?}");
         *(if outcomes[0].ok { &mut worked } else { &mut failed }) += 1;
-        eventually("nothing of it is left", PATIENCE, || {
-            let mut left = fs::read_dir(within(&container, "state")).unwrap().flatten();
-            left.all(|entry| !entry.file_name().to_str().unwrap().starts_with(".init-reload")).then_some(())
-        });
+        nothing_is_staged(&container);
     }
     assert!(failed >= 2 && worked >= 2, "{failed} failed, {worked} worked: {}", container.log());
     assert_eq!(container.stop(PATIENCE).0, 0);
@@ -329,5 +332,121 @@ fn a_reload_that_waits_for_a_dead_file_system_keeps_nothing_else_waiting() {
     eventually("it was restarted", PATIENCE, || status().pid.filter(|_| status().restarts == 1));
     assert_eq!(container.stop(PATIENCE).0, 0);
     container.says("the reload ends here: the container stops", 1);
+    assert_eq!(container.survivors(), [""; 0]);
+}
+
+/// The dead file system of [`DEAD`] takes the place of @DIR/volume when this runs.
+const DIES: &str = "mount -c --bind @DIR/dead @DIR/volume";
+
+/// A container that has a directory @DIR/volume, which dies when [`DIES`] runs in it.
+fn mortal(config: &str) -> Container {
+    changed(config, &format!("mkdir -p @DIR/volume\n{}", DEAD.replace("volume", "dead")))
+}
+
+fn dies(container: &Container) {
+    let (pid, dies) = (container.pid().to_string(), DIES.replace("@DIR", &container.dir()));
+    let mut mount = Command::new("nsenter");
+    mount.args(["-t", &pid, "-m", "--"]).args(dies.split(' '));
+    assert!(mount.status().unwrap().success());
+}
+
+#[test]
+fn a_configuration_on_a_dead_file_system_can_be_stopped_and_is_named() {
+    if !need(NEEDS) {
+        return;
+    }
+    let script = DEAD.to_owned() + "\nset -- \"$1\" --config @DIR/volume/init.toml";
+    let mut container = changed("", &script).start();
+    let log = container.says("the configuration waits for", 1);
+    assert!(log.contains(&format!("waits for {}/volume/init.toml, which", container.dir())), "{log}");
+    assert_eq!(container.stop(PATIENCE).0, 0);
+    container.says("stopped during boot by SIGTERM", 1);
+}
+
+/// A boot during which @DIR/volume dies waits for `path`, says so, answers and stops.
+fn a_boot_waits(config: &str, words: &str) {
+    if !need(NEEDS) {
+        return;
+    }
+    let config = format!(
+        "{config}\n[[boot]]\nname = \"dies\"\ncommand = [\"sh\", \"-c\", \"{DIES}\"]\nVERIFY\n[service.web]\ncommand = [\"sleep\", \"1000\"]\n"
+    );
+    let verify = if words.contains("boot step") { "verify = \"laravel-optimize\"" } else { "" };
+    let mut container = mortal(&config.replace("VERIFY", verify)).script("crontab", "@daily true\n").start();
+    let log = container.says("which has not answered for", 1);
+    let words = words.replace("@DIR", &container.dir());
+    assert!(log.contains(&words), "{words:?} is not in {log}");
+    client::status(&socket(&container));
+    assert_eq!(container.stop(PATIENCE).0, 0);
+    assert_eq!(container.survivors(), [""; 0]);
+}
+
+#[test]
+fn a_crontab_whose_file_system_dies_during_the_boot_keeps_nobody_from_stopping() {
+    a_boot_waits(
+        "crontabs = [\"@DIR/volume/crontab\"]\n[[file]]\nsource = \"@DIR/crontab\"\npath = \"@DIR/volume/crontab\"\n",
+        "supervision waits for @DIR/volume/crontab",
+    );
+}
+
+#[test]
+fn a_cache_whose_file_system_dies_during_the_boot_keeps_nobody_from_stopping() {
+    a_boot_waits(
+        "env = { APP_CONFIG_CACHE = \"@DIR/volume/config.php\" }\n",
+        "boot step \"dies\" waits for @DIR/volume/config.php",
+    );
+}
+
+#[test]
+fn a_look_for_changes_beside_a_dead_file_system_keeps_nothing_else_waiting() {
+    if !need(&[NEEDS, &["nsenter"]].concat()) {
+        return;
+    }
+    let config = FETCHES.replace("state/.env", "volume/.env").replace("format", "refresh = \"1s\"\nformat");
+    let mut container = mortal(&config).script("source", "A=1\n").start();
+    let first = container.one("sleep 1000");
+    dies(&container);
+    // The first look after it never ends.
+    let status = || client::status(&socket(&container)).services.remove(0);
+    let staging = |name: &str| fs::read_to_string(name).is_ok_and(|name| name.trim() == "files");
+    eventually("a look is under way", PATIENCE, || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", container.pid())).unwrap().flatten();
+        tasks.into_iter().find(|task| staging(&format!("{}/comm", task.path().display()))).map(drop)
+    });
+    kill(first, "KILL");
+    eventually("it was restarted", PATIENCE, || status().pid.filter(|_| status().restarts == 1));
+    assert_eq!(container.stop(PATIENCE).0, 0);
+    assert_eq!(container.survivors(), [""; 0]);
+}
+
+#[test]
+fn a_reload_that_cannot_place_its_files_for_a_while_keeps_nothing_else_waiting() {
+    if !need(&[NEEDS, &["nsenter", "fsfreeze", "mkfs.ext4"]].concat()) {
+        return;
+    }
+    let config = format!(
+        "{}[[boot]]\nname = \"freeze\"\ncommand = [\"sh\", \"-c\", \"test ! -e @DIR/reloads || fsfreeze -f @DIR/state\"]\n",
+        FETCHES
+    );
+    let disk = "mkdir -p @DIR/state; truncate -s 8M @DIR/disk; mkfs.ext4 -q @DIR/disk; mount -o loop @DIR/disk @DIR/state";
+    let mut container = changed(&config, disk).script("source", "A=1\n").start();
+    let first = container.one("sleep 1000");
+    fs::write(container.file("source"), "A=2\n").unwrap();
+    fs::write(container.file("reloads"), "").unwrap();
+    container.signal("HUP");
+    container.says("boot step \"freeze\" done", 2);
+    let status = || client::status(&socket(&container)).services.remove(0);
+    kill(first, "KILL");
+    eventually("it was restarted", PATIENCE, || status().pid.filter(|_| status().restarts == 1));
+    container.signal("HUP");
+    container.says("a reload is under way: another one follows", 1);
+    fs::remove_file(container.file("reloads")).unwrap();
+    let (pid, state) = (container.pid().to_string(), format!("{}/state", container.dir()));
+    let thaw = ["-t", &pid, "-m", "fsfreeze", "-u", &state];
+    assert!(Command::new("nsenter").args(thaw).status().unwrap().success());
+    container.says("reloaded in", 2);
+    let env = fs::read_to_string(within(&container, "state/.env")).unwrap();
+    assert_eq!(env, "A=2\n");
+    assert_eq!(container.stop(PATIENCE).0, 0);
     assert_eq!(container.survivors(), [""; 0]);
 }

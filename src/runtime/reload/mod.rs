@@ -6,7 +6,8 @@
 //! | file | what |
 //! |---|---|
 //! | `mod.rs` | what was asked for, when to look for changes, and what became of it |
-//! | `work.rs`, `work/prepare.rs` | one reload, or one look for changes: its children one after the other |
+//! | `work.rs`, `work/prepare.rs` | one reload, or one look for changes: its children and threads one after the other |
+//! | `work/busy.rs`, `work/child.rs` | a thread that works for it, and a child |
 //! | `stage.rs` | files that wait beside their places |
 //! | `scratch.rs` | the directories of both, and of a generation of caches |
 //! | `merge.rs` | PURE: the new plan in the place of the old one |
@@ -28,6 +29,7 @@ pub use stage::sweep;
 use super::children::{Gone, Who};
 use super::clock;
 use super::failure::Failure;
+use super::off_loop::OffLoop;
 use super::shell::Shell;
 use crate::config::plan::{OnChange, Plan, Signal};
 use crate::control::protocol::Phase;
@@ -96,6 +98,8 @@ pub struct Reloads {
     number: u32,
     generation: Option<Scratch>,
     old: Vec<Old>,
+    /// The last removal of what was not used.
+    discarded: Option<OffLoop<()>>,
     /// Variables that PHP-FPM's drop-in spells out, since its master may run with other values.
     literals: BTreeSet<String>,
     first: Rc<Plan>,
@@ -113,6 +117,7 @@ impl Reloads {
             number: 0,
             generation: None,
             old: Vec::new(),
+            discarded: None,
             literals: BTreeSet::new(),
             first: Rc::clone(&shell.plan),
         }
@@ -125,6 +130,11 @@ impl Reloads {
             None => self.refresh.deadline(),
         };
         self.old.iter().map(|old| old.look).chain(work).min()
+    }
+
+    /// A reload, or a look at files, goes on.
+    pub fn is_under_way(&self) -> bool {
+        self.work.is_some()
     }
 
     /// Somebody wants a reload. While one runs, all further requests become one that follows.
@@ -149,13 +159,11 @@ impl Reloads {
         None
     }
 
-    /// Waits until a reload that has begun has read the configuration; for ever where none does. Safe to cancel. Call
-    /// [`Reloads::go_on`] then.
-    pub async fn read(&mut self) {
+    /// Waits for the thread that works for a reload; for ever where none does. Safe to cancel. Call [`Reloads::go_on`] then.
+    pub async fn made(&mut self) {
         let Some(work) = &mut self.work else { return std::future::pending().await };
-        if let Some(number) = work.read().await {
-            self.number = number;
-        }
+        work.made().await;
+        self.number = self.number.max(work.number);
     }
 
     /// A child of a reload has ended.
@@ -166,7 +174,7 @@ impl Reloads {
         let work = self.work.as_mut()?;
         if work.is_killed() {
             if work.pid() == Some(gone.pid) {
-                self.work = None;
+                self.discard();
             }
             return None;
         }
@@ -208,19 +216,26 @@ impl Reloads {
                 Err(failure) => return self.fail(shell, &failure),
             }
         }
-        let work = self.work.take()?;
-        if work.is_look() { self.looked(shell, work) } else { self.commit(shell, work) }
+        if self.work.as_ref()?.is_look() { self.looked(shell) } else { self.committed(shell) }
+    }
+
+    /// Forgets what goes on, with all that it has made and nobody uses.
+    fn discard(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.discarded = work.discard().or(self.discarded.take());
+        }
     }
 
     /// What the files that were looked at lead to.
-    fn looked(&mut self, shell: &mut Shell, work: Work) -> Option<Change> {
+    fn looked(&mut self, shell: &mut Shell) -> Option<Change> {
+        let work = self.work.as_mut()?;
+        shell.origins.extend(std::mem::take(&mut work.origins));
         let changed: Vec<_> = work.changed_files();
+        let reload = work::list(work.reloading_files().map(|file| file.path.as_path()));
+        self.discard();
         self.complaint = if changed.is_empty() { None } else { self.complaint.take() };
-        let reload = changed.iter().filter(|file| file.on_change == OnChange::Reload);
-        let reload = work::list(reload.map(|file| file.path.as_path()));
         if !reload.is_empty() {
             // Everything is fetched once more, under one roof.
-            drop(work);
             return self.begin(shell, Why::Changed(reload));
         }
         let text = work::list(changed.iter().map(|file| file.path.as_path()));
@@ -236,20 +251,15 @@ impl Reloads {
             .collect::<BTreeSet<_>>()
             .into_iter()
             .collect();
-        match work.into_stage().commit() {
-            Ok(origins) => shell.origins.extend(origins),
-            Err(failure) => return self.complain(shell, &failure),
-        }
         self.complaint = None;
         tracing::info!("{text} changed: placed");
         // What was asked for meanwhile comes after the signals.
         Some(Change::Signals(signals))
     }
 
-    /// Puts what was made into the place of what is.
-    fn commit(&mut self, shell: &mut Shell, mut work: Work) -> Option<Change> {
-        let why = work.why();
-        let summary = work.summary();
+    /// Files are in their places: so is everything else from now on.
+    fn committed(&mut self, shell: &mut Shell) -> Option<Change> {
+        let mut work = self.work.take()?;
         let caches: BTreeSet<String> =
             [&shell.plan, &work.plan].iter().flat_map(|plan| plan.reload.caches.keys().cloned()).collect();
         let mut generation = work.generation.take();
@@ -257,10 +267,9 @@ impl Reloads {
         let began = work.began;
         let environment = work.environment();
         let (literals, pages) = (std::mem::take(&mut work.literals), std::mem::take(&mut work.pages));
-        match work.into_stage().commit() {
-            Ok(origins) => shell.origins.extend(origins),
-            Err(failure) => return self.failed(shell, &why, &failure),
-        }
+        shell.origins.extend(std::mem::take(&mut work.origins));
+        let summary = std::mem::take(&mut work.summary);
+        self.discarded = work.discard().or(self.discarded.take());
         let now = clock::now();
         if let Some(generation) = &mut generation {
             generation.keep();
@@ -293,14 +302,12 @@ impl Reloads {
     }
 
     fn fail(&mut self, shell: &mut Shell, failure: &Failure) -> Option<Change> {
-        let work = self.work.take()?;
-        if work.is_look() {
-            drop(work);
-            return self.complain(shell, failure);
+        let why = self.work.as_ref().map(|work| (!work.is_look()).then(|| work.why()))?;
+        self.discard();
+        match why {
+            Some(why) => self.failed(shell, &why, failure),
+            None => self.complain(shell, failure),
         }
-        let why = work.why();
-        drop(work);
-        self.failed(shell, &why, failure)
     }
 
     /// A look failed: told once, until the reason is another.
@@ -354,19 +361,27 @@ impl Reloads {
             && work.kill()
         {
             tracing::info!("the reload ends here: the container stops");
-            let text = "reload failed: the container stops; everything stays as it was".to_owned();
-            let verdict = Verdict { code: exit::of_signal(Signal::TERM.number()), text };
+            let text = match work.commits() {
+                true => "reload failed: the container stops while files are put into their places",
+                false => "reload failed: the container stops; everything stays as it was",
+            };
+            let verdict = Verdict { code: exit::of_signal(Signal::TERM.number()), text: text.to_owned() };
             self.answers.drain(..).for_each(|answer| answer(&verdict));
             shell.board.reloaded(verdict);
         }
     }
 
-    /// The loop has ended: waits until what was killed is gone, and leaves nothing half made.
+    /// The loop has ended: waits until what was killed is gone, and leaves nothing half made where the file system answers.
     pub async fn finish(&mut self, shell: &mut Shell) {
-        if let Some(work) = self.work.take()
-            && let Some(pid) = work.pid()
-        {
+        if let Some(pid) = self.work.as_ref().and_then(Work::pid) {
             shell.kill_step(pid).await;
+        }
+        if let Some(work) = self.work.as_mut().filter(|work| work.is_busy()) {
+            let _ = tokio::time::timeout(shell.moment(), work.made()).await;
+        }
+        self.discard();
+        if let Some(discarded) = self.discarded.take() {
+            shell.tidy_up(discarded).await;
         }
     }
 

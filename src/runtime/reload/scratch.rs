@@ -5,7 +5,7 @@
 //! somebody else could replace. Everything goes by the descriptors of the directory and of the one that it is in.
 
 use crate::exit;
-use crate::files::{self, Dir, Kind};
+use crate::files::{self, Dir, DirId, Kind};
 use crate::runtime::failure::Failure;
 use crate::runtime::off_loop::OffLoop;
 use crate::sys::users::Identity;
@@ -29,6 +29,7 @@ pub struct Scratch {
     parent: Dir,
     name: OsString,
     dir: Dir,
+    id: DirId,
     kept: bool,
 }
 
@@ -51,7 +52,10 @@ impl Scratch {
                 Ok(dir) => {
                     // Where there are no locks (some network file systems) it is only less protected from a neighbour.
                     let _ = dir.try_lock();
-                    let made = Self { parent, name, dir, kept: false };
+                    let id = dir.id().map_err(|error| {
+                        refused(format!("cannot examine {}: {}", dir.path().display(), words(&error)))
+                    })?;
+                    let made = Self { parent, name, dir, id, kept: false };
                     if is_shared(&made.parent) {
                         made.dir.create_new(MARK, 0o400).map_err(|error| {
                             refused(format!("cannot write in {}: {}", made.path().display(), words(&error)))
@@ -79,6 +83,11 @@ impl Scratch {
     /// Where it is for processes.
     pub fn path(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Which directory it is, whatever has its path by now.
+    pub fn id(&self) -> DirId {
+        self.id
     }
 
     /// It, opened.

@@ -4,15 +4,15 @@
 
 use super::GENERATIONS;
 use super::scratch::{self, Scratch};
-use crate::config::plan::{Env, Plan};
+use crate::config::plan::{Env, FilePlan};
 use crate::exit;
 use crate::fetch::place::{Target, place};
 use crate::files::{self, Dir, DirId, Owner};
 use crate::runtime::failure::Failure;
-use crate::runtime::shell::{Origin, Shell, Site};
+use crate::runtime::off_loop::Progress;
+use crate::runtime::shell::{Origin, Site};
 use crate::sys::users::Identity;
 use crate::sys::words;
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
@@ -47,28 +47,40 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// A stage with a directory for every one of `files`. For a thread of its own.
+    ///
+    /// # Errors
+    /// There is no directory for one of them.
+    pub fn of_files(site: &mut Site, files: &[FilePlan]) -> Result<Self, Failure> {
+        let mut stage = Self::default();
+        files.iter().try_for_each(|file| stage.open(site, &file.path))?;
+        Ok(stage)
+    }
+
+    /// Makes the directory that the file for `path` waits in, where there is none yet.
+    fn open(&mut self, site: &mut Site, path: &Path) -> Result<(), Failure> {
+        let Some(parent) = path.parent().filter(|parent| !self.directories.contains_key(*parent)) else {
+            return Ok(());
+        };
+        site.progress.at(parent);
+        let owner = site.identity(None).ok().flatten();
+        let owner = owner.map(|app| Identity { uid: site.own_uid, ..app });
+        let directory = Scratch::make(parent, &mut name_of_scratch, owner.as_ref())?;
+        self.directories.insert(parent.to_owned(), directory);
+        Ok(())
+    }
+
     /// Where the file that is meant for `path` waits.
     ///
     /// # Errors
     /// There is no directory for it.
-    pub fn place_of(&mut self, shell: &mut Shell, path: &Path) -> Result<Staged, Failure> {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+    pub fn place_of(&self, path: &Path) -> Result<Staged, Failure> {
+        let made = path.parent().and_then(|parent| self.directories.get(parent)).zip(path.file_name());
+        let Some((directory, name)) = made else {
             let text = format!("cannot place a file at {}: it is not an absolute path", path.display());
             return Err(Failure::new(exit::CONFIG, text));
         };
-        let made = match self.directories.entry(parent.to_owned()) {
-            Entry::Occupied(made) => made.into_mut(),
-            Entry::Vacant(free) => {
-                let owner = shell.identity(None).ok().flatten();
-                let owner = owner.map(|app| Identity { uid: shell.own_uid, ..app });
-                free.insert(Scratch::make(parent, &mut name_of_scratch, owner.as_ref())?)
-            }
-        };
-        let directory = made.dir().id().map_err(|error| {
-            let text = format!("cannot examine {}: {}", made.path().display(), words(&error));
-            Failure::new(exit::CANT_CREATE, text)
-        })?;
-        Ok(Staged { path: made.path().join(name), directory })
+        Ok(Staged { path: directory.path().join(name), directory: directory.id() })
     }
 
     /// The file for `path` has come.
@@ -76,21 +88,23 @@ impl Stage {
         self.waiting.push(Waiting { staged, path, origin });
     }
 
-    /// Writes a file of init's own, unless it is there already; where it waits.
+    /// Writes a file of init's own, unless it is there already; where it waits. For a thread of its own.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn write(
         &mut self,
-        shell: &mut Shell,
+        site: &mut Site,
         text: &str,
         target: &Target,
     ) -> Result<Option<PathBuf>, Failure> {
+        site.progress.at(&target.path);
         let most = u64::try_from(text.len()).unwrap_or(u64::MAX);
         if files::read(&target.path, Owner::Init, most).is_ok_and(|now| now == text.as_bytes()) {
             return Ok(None);
         }
-        let staged = self.place_of(shell, &target.path)?;
+        self.open(site, &target.path)?;
+        let staged = self.place_of(&target.path)?;
         let path = target.path.clone();
         let target =
             Target { path: staged.path.clone(), directory: Some(staged.directory), ..target.clone() };
@@ -110,9 +124,11 @@ impl Stage {
         self.waiting.iter().filter_map(|file| Some((file.path.as_path(), file.origin.as_ref()?)))
     }
 
-    /// Puts beside the files that wait those of the plan that have not changed: a directory is read as a whole.
-    pub fn complete(&self, plan: &Plan) {
-        for file in &plan.files {
+    /// Puts beside the files that wait those of the plan that have not changed: a directory is read as a whole. For a thread of
+    /// its own.
+    pub fn complete(&self, site: &Site) {
+        for file in &site.plan.files {
+            site.progress.at(&file.path);
             let Some((parent, name)) = file.path.parent().zip(file.path.file_name()) else { continue };
             let Some(directory) = self.directories.get(parent) else { continue };
             if directory.dir().look(name).is_err()
@@ -136,12 +152,23 @@ impl Stage {
         }
     }
 
-    /// Puts every file into its place; the origins of those that were fetched.
+    /// There are directories to remove.
+    pub fn has_directories(&self) -> bool {
+        !self.directories.is_empty()
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Puts every file into its place; the origins of those that were fetched. For a thread of its own.
     ///
     /// # Errors
     /// One could not be placed; every place has its earlier file again.
-    pub fn commit(self) -> Result<Vec<(PathBuf, Origin)>, Failure> {
+    pub fn commit(self, progress: &Progress) -> Result<Vec<(PathBuf, Origin)>, Failure> {
         for (done, file) in self.waiting.iter().enumerate() {
+            progress.at(&file.path);
             if let Err(error) = self.enter(file) {
                 for earlier in self.waiting.iter().take(done) {
                     self.leave(earlier);
@@ -256,7 +283,7 @@ mod tests {
     fn all_get_into_their_places_and_nothing_is_left() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a"), "old").unwrap();
-        assert_eq!(stage(dir.path(), &["a", "b"]).commit().unwrap().len(), 2);
+        assert_eq!(stage(dir.path(), &["a", "b"]).commit(&Progress::default()).unwrap().len(), 2);
         assert_eq!(fs::read_to_string(dir.path().join("a")).unwrap(), "new");
         assert_eq!(fs::read_to_string(dir.path().join("b")).unwrap(), "new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
@@ -267,7 +294,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a"), "old").unwrap();
         fs::create_dir_all(dir.path().join("c/x")).unwrap();
-        let failure = stage(dir.path(), &["a", "b", "c"]).commit().unwrap_err();
+        let failure = stage(dir.path(), &["a", "b", "c"]).commit(&Progress::default()).unwrap_err();
         assert_eq!(failure.code, exit::CANT_CREATE);
         assert_eq!(fs::read_to_string(dir.path().join("a")).unwrap(), "old");
         assert!(!dir.path().join("b").exists());

@@ -1,65 +1,40 @@
 //! One reload, or one look for changes: its children one after the other, and what they have made so far.
 
+mod busy;
+mod child;
 mod prepare;
 
 use super::stage::Stage;
 use super::{Scratch, Why, text};
-use crate::config::plan::{FilePlan, Plan, Signal, StepPlan};
-use crate::exit;
-use crate::fetch::Outcome;
+use crate::config::plan::{FilePlan, OnChange, Plan, StepPlan};
 use crate::fetch::job::Known;
 use crate::runtime::children::Gone;
+use crate::runtime::clock;
 use crate::runtime::env::Environment;
 use crate::runtime::failure::Failure;
 use crate::runtime::fetching::Fetching;
 use crate::runtime::fpm::StatusPage;
-use crate::runtime::off_loop::{self, OffLoop};
-use crate::runtime::shell::Shell;
+use crate::runtime::off_loop::OffLoop;
+use crate::runtime::shell::{Origin, Shell};
 use crate::runtime::stepping::Stepping;
-use crate::runtime::{clock, step};
+use crate::runtime::verify::{self, Check, Stamp};
 use crate::supervisor::Mono;
-use crate::supervisor::words::{Words, counted};
-use crate::sys::{Pid, group};
-use prepare::Read;
+use crate::supervisor::words::counted;
+use crate::sys::Pid;
+use busy::Busy;
+use child::{Fetch, Job, Running};
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What comes next.
 pub enum Next {
-    /// A child runs.
+    /// A child runs, or a thread works.
     Wait,
     /// Ask again.
     Again,
     Done,
-}
-
-enum Job {
-    Fetch(Box<Fetch>),
-    Step(Stepping),
-}
-
-struct Fetch {
-    file: FilePlan,
-    staged: PathBuf,
-    fetching: Fetching,
-}
-
-/// How far a child that took too long was told to end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Term,
-    Kill,
-}
-
-struct Running {
-    pid: Pid,
-    timeout: clock::Timeout,
-    /// How far it was told to end, and how long that may take.
-    told: Option<(Told, Mono)>,
-    job: Job,
 }
 
 /// What goes on.
@@ -77,54 +52,60 @@ pub struct Work {
     pub literals: BTreeSet<String>,
     /// Where the pools' status will be asked for.
     pub pages: Vec<StatusPage>,
+    /// Where what has been placed came from.
+    pub origins: Vec<(PathBuf, Origin)>,
+    /// `.env changed (etag 0a1b), 2 boot steps`.
+    pub summary: String,
+    /// The next number of a generation.
+    pub number: u32,
     changed: Vec<FilePlan>,
+    phase: Phase,
     running: Option<Running>,
     fetches: VecDeque<FilePlan>,
     steps: VecDeque<StepPlan>,
-    prepared: bool,
+    /// The step that comes next, and how the file that it has to write stands.
+    ready: Option<(StepPlan, Option<Stamp>)>,
     killed: bool,
-    /// The configuration is being read.
-    reading: Option<Reading>,
-    /// Why it could not be.
-    unread: Option<Failure>,
+    busy: Option<Busy>,
+    /// Why a thread could not do what it should.
+    failed: Option<Failure>,
 }
 
-struct Reading {
-    work: OffLoop<Result<Read, Failure>>,
-    timeout: clock::Timeout,
+/// What is under way, or comes next once no thread and no child works on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Fetch,
+    Step,
+    Commit,
+    Done,
 }
 
 impl Work {
-    /// Begins with reading the configuration again and looking whether it could run here, off the loop.
+    /// Begins with reading the configuration again and looking whether it could run here.
     pub fn reload(shell: &Shell, why: Why, number: u32) -> Self {
         let (load, site) = (Arc::clone(&shell.load), shell.site());
-        let reading = OffLoop::start(move |progress| prepare::read(&load, site, progress, number));
-        let timeout = clock::Timeout::new(off_loop::LIMIT);
-        let plan = Rc::clone(&shell.plan);
-        Self {
-            reading: Some(Reading { work: reading, timeout }),
-            ..Self::new(Some(why), plan, shell.environment.clone())
-        }
+        let mut work = Self::new(Some(why), Rc::clone(&shell.plan), shell.environment.clone(), number);
+        work.busy = Some(Busy::start(
+            move |progress| prepare::read(&load, site, progress, number),
+            |work, read| {
+                work.plan = Rc::new(read.plan);
+                work.environment = read.environment;
+                work.generation = read.generation;
+                work.stage = read.stage;
+                work.fetches = work.plan.files.iter().cloned().collect();
+                work.number = read.number;
+                Ok(())
+            },
+        ));
+        work
     }
 
-    /// Waits for the configuration; for ever where none is read. Safe to cancel. The next number of a generation.
-    pub async fn read(&mut self) -> Option<u32> {
-        let Some(reading) = &mut self.reading else { return std::future::pending().await };
-        let read = reading.work.done().await;
-        self.reading = None;
-        match read.unwrap_or_else(|| Err(Failure::new(exit::SOFTWARE, "a fault in init itself"))) {
-            Ok(read) => {
-                self.plan = Rc::new(read.plan);
-                self.environment = read.environment;
-                self.generation = read.generation;
-                self.fetches = self.plan.files.iter().cloned().collect();
-                Some(read.number)
-            }
-            Err(failure) => {
-                self.unread = Some(failure);
-                None
-            }
-        }
+    /// Waits for the thread that works on it; for ever where none does. Safe to cancel.
+    pub async fn made(&mut self) {
+        let Some(busy) = &mut self.busy else { return std::future::pending().await };
+        let take = busy.done().await;
+        self.busy = None;
+        self.failed = take(self).err();
     }
 
     /// Looks whether these files have changed, and those that need them or that they need: a certificate is never replaced
@@ -144,11 +125,22 @@ impl Work {
                 }
             }
         }
-        let fetches = plan.files.iter().filter(|file| paths.contains(file.path.as_path())).cloned().collect();
-        Self { fetches, ..Self::new(None, Rc::clone(&plan), shell.environment.clone()) }
+        let files: Vec<FilePlan> =
+            plan.files.iter().filter(|file| paths.contains(file.path.as_path())).cloned().collect();
+        let mut work = Self::new(None, Rc::clone(&plan), shell.environment.clone(), 0);
+        work.fetches = files.iter().cloned().collect();
+        let site = shell.site();
+        work.busy = Some(Busy::start(
+            move |progress| Stage::of_files(&mut site.with(progress), &files),
+            |work, stage| {
+                work.stage = stage;
+                Ok(())
+            },
+        ));
+        work
     }
 
-    fn new(why: Option<Why>, plan: Rc<Plan>, environment: Environment) -> Self {
+    fn new(why: Option<Why>, plan: Rc<Plan>, environment: Environment, number: u32) -> Self {
         Self {
             why,
             began: clock::now(),
@@ -158,14 +150,18 @@ impl Work {
             stage: Stage::default(),
             literals: BTreeSet::new(),
             pages: Vec::new(),
+            origins: Vec::new(),
+            summary: String::new(),
+            number,
             changed: Vec::new(),
+            phase: Phase::Fetch,
             running: None,
             fetches: VecDeque::new(),
             steps: VecDeque::new(),
-            prepared: false,
+            ready: None,
             killed: false,
-            reading: None,
-            unread: None,
+            busy: None,
+            failed: None,
         }
     }
 
@@ -186,8 +182,8 @@ impl Work {
     }
 
     pub fn deadline(&self) -> Option<Mono> {
-        let reading = self.reading.as_ref().filter(|_| !self.killed).map(|reading| reading.timeout.at());
-        self.running.as_ref().map(Running::deadline).or(reading)
+        let busy = self.busy.as_ref().filter(|_| !self.killed).and_then(Busy::deadline);
+        self.running.as_ref().map(Running::deadline).or(busy)
     }
 
     /// The files that are new.
@@ -195,12 +191,28 @@ impl Work {
         self.changed.clone()
     }
 
-    pub fn into_stage(self) -> Stage {
-        self.stage
+    /// Those of them that everything is fetched once more for.
+    pub fn reloading_files(&self) -> impl Iterator<Item = &FilePlan> {
+        self.changed.iter().filter(|file| file.on_change == OnChange::Reload)
     }
 
-    /// `.env changed (etag 0a1b), 2 boot steps`.
-    pub fn summary(&self) -> String {
+    /// A thread works on it.
+    pub fn is_busy(&self) -> bool {
+        self.busy.is_some()
+    }
+
+    /// Files are being put into their places.
+    pub fn commits(&self) -> bool {
+        self.busy.as_ref().is_some_and(Busy::is_commit)
+    }
+
+    /// Removes what it has made and nobody uses, on a thread; `None`: there is nothing.
+    pub fn discard(self) -> Option<OffLoop<()>> {
+        let made = (self.stage, self.generation);
+        (made.0.has_directories() || made.1.is_some()).then(|| OffLoop::start(move |_| drop(made)))
+    }
+
+    fn summarize(&self) -> String {
         let mut parts: Vec<String> = self
             .stage
             .fetched()
@@ -229,7 +241,7 @@ impl Work {
         std::mem::swap(&mut shell.environment, &mut self.environment);
     }
 
-    /// Starts the next child, where there is one more.
+    /// Starts the next child or thread, where there is one more.
     ///
     /// # Errors
     /// It cannot go on.
@@ -239,33 +251,92 @@ impl Work {
         literals: &BTreeSet<String>,
         first: &Plan,
     ) -> Result<Next, Failure> {
-        if self.killed || self.running.is_some() || self.reading.is_some() {
+        if self.killed || self.running.is_some() || self.busy.is_some() {
             return Ok(Next::Wait);
         }
-        if let Some(failure) = self.unread.take() {
+        if let Some(failure) = self.failed.take() {
             return Err(failure);
         }
-        if let Some(file) = self.fetches.pop_front() {
-            return self.fetch(shell, file).map(|()| Next::Wait);
+        match self.phase {
+            Phase::Fetch => match self.fetches.pop_front() {
+                Some(file) => return self.fetch(shell, file).map(|()| Next::Wait),
+                None if self.is_look() => self.phase = Phase::Commit,
+                None => {
+                    self.phase = Phase::Step;
+                    self.prepare(shell, literals, first);
+                }
+            },
+            Phase::Step => {
+                if let Some((step, before)) = self.ready.take() {
+                    return self.step(shell, &step, before).map(|()| Next::Wait);
+                }
+                match self.steps.pop_front() {
+                    Some(step) => self.make_ready(shell, step),
+                    None => self.phase = Phase::Commit,
+                }
+            }
+            Phase::Commit => {
+                self.phase = Phase::Done;
+                self.commit();
+            }
+            Phase::Done => return Ok(Next::Done),
         }
-        if self.is_look() {
-            return Ok(Next::Done);
-        }
-        if !std::mem::replace(&mut self.prepared, true) {
-            self.literals.clone_from(literals);
-            return self.prepare(shell, first).map(|()| Next::Again);
-        }
-        let Some(step) = self.steps.pop_front() else { return Ok(Next::Done) };
+        Ok(Next::Again)
+    }
+
+    /// A step comes next. Where it has to write a file, it is noted first how that stands.
+    fn make_ready(&mut self, shell: &mut Shell, step: StepPlan) {
         self.swap(shell);
-        let stepping = Stepping::start(shell, &step, false);
+        let cache = Check::cache_of(shell, &step);
+        self.swap(shell);
+        let Some(cache) = cache else {
+            self.ready = Some((step, None));
+            return;
+        };
+        self.busy = Some(Busy::start(
+            move |progress| Ok(verify::stamp(&cache, progress)),
+            |work, before| {
+                work.ready = Some((step, before));
+                Ok(())
+            },
+        ));
+    }
+
+    fn step(&mut self, shell: &mut Shell, step: &StepPlan, before: Option<Stamp>) -> Result<(), Failure> {
+        self.swap(shell);
+        let stepping = Stepping::start(shell, step, before, false);
         self.swap(shell);
         let stepping = stepping?;
         self.run(stepping.pid, stepping.limit, Job::Step(stepping));
-        Ok(Next::Wait)
+        Ok(())
     }
 
-    fn run(&mut self, pid: Pid, limit: Duration, job: Job) {
-        self.running = Some(Running { pid, timeout: clock::Timeout::new(limit), told: None, job });
+    /// A step ended by itself.
+    fn stepped(&mut self, stepping: Stepping, gone: &Gone) -> Result<(), Failure> {
+        let Some(cache) = stepping.ended(gone)? else { return stepping.verdict(None) };
+        self.busy = Some(Busy::start(
+            move |progress| Ok(verify::stamp(&cache, progress)),
+            |_, after| stepping.verdict(after),
+        ));
+        Ok(())
+    }
+
+    /// Puts the files into their places; those of a look that lead to a reload are fetched again by that.
+    fn commit(&mut self) {
+        self.summary = self.summarize();
+        let leads_to_reload = self.is_look() && self.reloading_files().next().is_some();
+        if self.stage.is_empty() || leads_to_reload {
+            return;
+        }
+        let stage = std::mem::take(&mut self.stage);
+        let place = Busy::start(
+            move |progress| stage.commit(progress),
+            |work, origins| {
+                work.origins = origins;
+                Ok(())
+            },
+        );
+        self.busy = Some(place.commits());
     }
 
     fn fetch(&mut self, shell: &mut Shell, file: FilePlan) -> Result<(), Failure> {
@@ -278,7 +349,7 @@ impl Work {
         let etag = origin.filter(|_| decrypted).and_then(|origin| origin.etag.clone());
         let known = same.then(|| Known { path: file.path.clone(), etag });
         self.swap(shell);
-        let started = self.stage.place_of(shell, &file.path).and_then(|staged| {
+        let started = self.stage.place_of(&file.path).and_then(|staged| {
             let waiting = FilePlan { path: staged.path.clone(), ..file.clone() };
             let now = |path: &Path| self.stage.now(path);
             let fetching = Fetching::start(shell, &waiting, Some(staged.directory), known, &now)?;
@@ -288,82 +359,6 @@ impl Work {
         let (staged, fetching) = started?;
         self.run(fetching.pid, fetching.limit, Job::Fetch(Box::new(Fetch { file, staged, fetching })));
         Ok(())
-    }
-
-    /// A child ended; `None`: none of these.
-    pub fn gone(&mut self, gone: &Gone) -> Option<Result<(), Failure>> {
-        let running = self.running.take_if(|running| running.pid == gone.pid)?;
-        if running.told.is_some() {
-            // What it has started and not waited for.
-            step::report(group::signal_group(running.pid, Signal::KILL));
-            return Some(Err(running.timed_out()));
-        }
-        match running.job {
-            Job::Step(stepping) => Some(stepping.done(gone)),
-            Job::Fetch(fetch) => {
-                let Fetch { file, staged, fetching } = *fetch;
-                Some(fetching.done(gone).map(|fetched| {
-                    tracing::debug!("{}", fetched.text);
-                    if fetched.outcome == Outcome::Placed {
-                        self.stage.wait(staged, file.path.clone(), Some(fetched.origin));
-                        self.changed.push(file);
-                    }
-                }))
-            }
-        }
-    }
-
-    /// The deadline of the child passed: TERM, then KILL. The failure, when it does not even end then.
-    pub fn due(&mut self, now: Mono) -> Option<Failure> {
-        if let Some(reading) = self.reading.as_ref().filter(|reading| reading.timeout.is_over()) {
-            let text = format!(
-                "{} has not answered within {}: often a network file system such as EFS or NFS",
-                reading.work.progress().shown(),
-                Words(off_loop::LIMIT)
-            );
-            return Some(Failure::new(exit::TIMEOUT, text));
-        }
-        let running = self.running.as_mut().filter(|running| running.deadline() <= now)?;
-        let (told, signal, time) = match running.told {
-            None => (Told::Term, Signal::TERM, step::GRACE.min(self.plan.stop_timeout / 2)),
-            Some((Told::Term, _)) => (Told::Kill, Signal::KILL, step::AFTER_KILL),
-            Some((Told::Kill, _)) => {
-                tracing::error!(
-                    "pid {} is still alive {} after SIGKILL: it waits in the kernel, often for a file system such as EFS or \
-                     NFS; going on without waiting for it",
-                    running.pid,
-                    Words(step::AFTER_KILL)
-                );
-                return self.running.take().map(|running| running.timed_out());
-            }
-        };
-        running.told = Some((told, now.after(time)));
-        step::report(group::stop_group_of_child(running.pid, signal));
-        None
-    }
-
-    /// Kills what runs; `false`: that was done already.
-    pub fn kill(&mut self) -> bool {
-        if std::mem::replace(&mut self.killed, true) {
-            return false;
-        }
-        if let Some(running) = &self.running {
-            step::report(group::stop_group_of_child(running.pid, Signal::KILL));
-        }
-        true
-    }
-}
-
-impl Running {
-    fn deadline(&self) -> Mono {
-        self.told.map_or_else(|| self.timeout.at(), |(_, by)| by)
-    }
-
-    fn timed_out(&self) -> Failure {
-        match &self.job {
-            Job::Fetch(fetch) => fetch.fetching.timed_out(),
-            Job::Step(stepping) => stepping.timed_out(),
-        }
     }
 }
 
