@@ -2,12 +2,17 @@
 //!
 //! `migrate --isolated` that does not get the lock does nothing and exits 0, so the preset reserves a code for it
 //! (`--isolated=75`) and init waits for the lock under a deadline. With the lock in a database that has no tables yet
-//! (Laravel 11's default cache store, first deploy) the lock itself fails; then the migration runs once without it.
+//! (Laravel 11's default cache store, first deploy) the lock itself fails; then the table of locks is made first, and only
+//! where that cannot be done alone the migration runs once without the lock.
 
-use super::boot::failure;
+mod lock_table;
+mod tail;
+
+use super::boot::{End, failure};
 use super::children::{Gone, Who};
 use super::clock;
 use super::launch::Launch;
+use super::off_loop::OffLoop;
 use super::relay::Tap;
 use super::shell::{Happening, Shell};
 use super::step::{OnStop, StepEnd};
@@ -20,6 +25,7 @@ use crate::supervisor::words::Words;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
+use tail::{Missing, Tail};
 
 /// First and longest wait between two attempts at the lock.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
@@ -27,8 +33,8 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// What a stop keeps of its budget for what follows the migration.
 const RESERVE: Duration = Duration::from_secs(2);
 
-/// How much of the output's end is kept to recognise the missing lock table.
-const TAIL: usize = 64 * 1024;
+/// So often the table of locks is tried to be made. Another task may make it at the same moment, and then one of them fails.
+const TRIES: u8 = 3;
 
 /// Why `--migrate` cannot be done with this configuration. Preflight says it before anything runs.
 pub const NOTHING: &str = "cannot migrate: the configuration has no [migrate]: add one, or choose a preset that has (preset = \"laravel\")";
@@ -46,6 +52,7 @@ async fn attempts(shell: &mut Shell) -> u8 {
     let deadline = clock::now().after(plan.lock_timeout);
     let mut wait = RETRY.0;
     let mut command = plan.command.clone();
+    let mut tries = 0;
     loop {
         let output = Rc::new(RefCell::new(Tail::default()));
         let attempt = match attempt(shell, &plan, &command, &output).await {
@@ -75,13 +82,79 @@ async fn attempts(shell: &mut Shell) -> u8 {
                 }
                 wait = wait.saturating_mul(2).min(RETRY.1);
             }
-            Verdict::NoLockTable => {
-                tracing::warn!(
-                    "the lock's table does not exist yet, as on a first deploy with the cache in the database: \
-                     migrating once without the lock"
-                );
-                command.retain(|word| !is_isolated(word));
+            Verdict::Missing(missing) => {
+                let alone = match alone(shell, &plan, missing).await {
+                    Ok(alone) => alone.filter(|_| tries < TRIES),
+                    Err(code) => return code,
+                };
+                tries = tries.saturating_add(1);
+                match alone {
+                    Some(alone) => {
+                        if let Some(code) = make_lock_table(shell, &plan, &alone, tries == TRIES).await {
+                            return code;
+                        }
+                    }
+                    None => {
+                        tracing::warn!(
+                            "the lock's table does not exist yet, as on a first deploy with the cache in the database: \
+                             migrating once without the lock"
+                        );
+                        command.retain(|word| !is_isolated(word));
+                    }
+                }
             }
+        }
+    }
+}
+
+/// The command that makes the table of locks alone, where there is one.
+async fn alone(shell: &mut Shell, plan: &MigratePlan, missing: Missing) -> Result<Option<Vec<String>>, u8> {
+    let (command, work_dir) = (plan.command.clone(), shell.plan.work_dir.clone());
+    let work = OffLoop::start(move |progress| {
+        progress.at(&work_dir);
+        lock_table::command(&command, &work_dir, &missing)
+    });
+    shell.wait_off_loop("the migration", work).await.map_err(|end| match end {
+        End::Failed(code) => code,
+        End::Stopped(signal) => exit::of_signal(signal.number()),
+    })
+}
+
+/// Makes the table of locks. The code to end with, when it has failed for the `last` time or a stop came.
+async fn make_lock_table(
+    shell: &mut Shell,
+    plan: &MigratePlan,
+    command: &[String],
+    last: bool,
+) -> Option<u8> {
+    tracing::info!(
+        "the lock's table does not exist yet, as on a first deploy with the cache in the database: making it first, \
+         with {}",
+        command.last().map_or("", String::as_str)
+    );
+    let attempt = match attempt(shell, plan, command, &Rc::default()).await {
+        Ok(attempt) => attempt,
+        Err(code) => return Some(code),
+    };
+    let (status, why) = (attempt.gone.status, why(&attempt.gone));
+    match attempt.asked {
+        Some(signal) => {
+            tracing::error!(
+                "stopped by {signal:?} while the lock's table was made: nothing else was migrated"
+            );
+            // It may have been done in time.
+            Some(if status == ExitStatus::Code(0) { exit::of_signal(signal.number()) } else { status.code() })
+        }
+        None if status == ExitStatus::Code(0) => None,
+        None if last => {
+            tracing::error!("migration failed: the lock's table cannot be made: {why}");
+            Some(status.code())
+        }
+        None => {
+            tracing::warn!(
+                "the lock's table was not made: {why}; trying again, as another task may have made it"
+            );
+            stopped_within(shell, RETRY.0).await.map(|signal| exit::of_signal(signal.number()))
         }
     }
 }
@@ -99,8 +172,8 @@ enum Verdict {
     Code(u8),
     /// Another process migrates: try again.
     Locked,
-    /// Try again, without the lock.
-    NoLockTable,
+    /// Try again when the lock can be had, or without it.
+    Missing(Missing),
 }
 
 fn judge(attempt: &Attempt, plan: &MigratePlan, command: &[String], output: &Tail) -> Verdict {
@@ -109,10 +182,13 @@ fn judge(attempt: &Attempt, plan: &MigratePlan, command: &[String], output: &Tai
         tracing::info!("migration done in {uptime}");
         return Verdict::Code(exit::OK);
     }
+    let missing = output.missing().filter(|_| isolated(command) && attempt.asked.is_none());
+    if let Some(missing) = missing {
+        return Verdict::Missing(missing);
+    }
     let locked = gone.status == ExitStatus::Code(plan.lock_code);
     match attempt.asked {
         None if isolated(command) && locked => return Verdict::Locked,
-        None if isolated(command) && output.lock_table_is_missing() => return Verdict::NoLockTable,
         // No further attempt: someone wants an end.
         Some(signal) => tracing::error!("migration ended after {signal:?} and {uptime}: {}", why(gone)),
         None => tracing::error!("migration failed after {uptime}: {}", why(gone)),
@@ -196,80 +272,9 @@ async fn stopped_within(shell: &mut Shell, wait: Duration) -> Option<Signal> {
     }
 }
 
-/// The end of an output.
-#[derive(Default)]
-struct Tail {
-    bytes: Vec<u8>,
-}
-
-impl Tail {
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-        if self.bytes.len() > TAIL * 2 {
-            let surplus = self.bytes.len() - TAIL;
-            self.bytes.drain(..surplus);
-        }
-    }
-
-    /// The database said that a table of locks is not there. It is `cache_locks` unless renamed, and then still named
-    /// for its locks.
-    fn lock_table_is_missing(&self) -> bool {
-        // Long messages are wrapped at the width of a terminal.
-        let text = String::from_utf8_lossy(&self.bytes).to_ascii_lowercase();
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        MISSING.iter().any(|(before, after)| {
-            text.split(before).skip(1).any(|rest| {
-                let name = rest.split([' ', '\'', '"', '(', ',']).next().unwrap_or_default();
-                let table = name.rsplit('.').next().unwrap_or_default();
-                let follows = rest.strip_prefix(name).is_some_and(|rest| rest.starts_with(after));
-                follows && (table == "locks" || table.ends_with("_locks"))
-            })
-        })
-    }
-}
-
-/// What stands around the name of a table that is not there: SQLite, MySQL and MariaDB, PostgreSQL, SQL Server.
-const MISSING: &[(&str, &str)] = &[
-    ("no such table: ", ""),
-    ("table '", "' doesn't exist"),
-    ("relation \"", "\" does not exist"),
-    ("invalid object name '", "'"),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn missing(text: &str) -> bool {
-        let mut tail = Tail::default();
-        tail.push(text.as_bytes());
-        tail.lock_table_is_missing()
-    }
-
-    #[test]
-    fn a_missing_lock_table_is_told_from_other_failures() {
-        assert!(missing(
-            "SQLSTATE[HY000]: General error: 1 no such table: cache_locks (SQL: insert into \"cache_locks\""
-        ));
-        assert!(missing(
-            "SQLSTATE[42S02]: Base table or view not found: 1146 Table 'app.cache_locks' doesn't exist"
-        ));
-        assert!(missing(
-            "SQLSTATE[42P01]: Undefined table: 7 ERROR:  relation \"cache_locks\" does not exist"
-        ));
-        assert!(!missing(
-            "SQLSTATE[42S02]: Base table or view not found: 1146 Table 'app.users' doesn't exist"
-        ));
-        assert!(missing("[SQL Server]Invalid object name 'cache_locks'."));
-        assert!(missing("General error: 1 no such\n  table: laravel_locks (Connection: sqlite"));
-        assert!(!missing("SQLSTATE[HY000] [2002] Connection refused"));
-        // The migration's own fault, and it must not run again without the lock for it.
-        assert!(!missing(
-            "General error: 1 no such table: blocks (Connection: sqlite, SQL: alter table \"blocks\""
-        ));
-        assert!(!missing("Table 'app.users' doesn't exist in CacheCommandMutex->lock()"));
-        assert!(!missing("General error: 1 no such table: users (SQL: select * from cache_locks)"));
-    }
 
     fn ended(status: ExitStatus, asked: Option<Signal>) -> Verdict {
         let gone = Gone {
@@ -299,15 +304,6 @@ mod tests {
         assert_eq!(ended(ExitStatus::Code(75), Some(Signal::TERM)), Verdict::Code(75));
         assert_eq!(ended(ExitStatus::Code(0), Some(Signal::TERM)), Verdict::Code(0));
         assert_eq!(ended(ExitStatus::Signal(Signal::TERM), Some(Signal::QUIT)), Verdict::Code(143));
-    }
-
-    #[test]
-    fn the_tail_is_bounded() {
-        let mut tail = Tail::default();
-        for _ in 0..100 {
-            tail.push(&[b'x'; 8192]);
-        }
-        assert!(tail.bytes.len() <= TAIL * 2);
     }
 
     #[test]

@@ -169,6 +169,42 @@ fn a_first_deploy_whose_lock_has_no_table_migrates_without_it() {
     }
 }
 
+/// A message as MySQL and Symfony write it, 75 columns wide.
+const NO_TABLE: &str = "  SQLSTATE[42S02]: Base table or view not found: 1146 Table 'x.cache_lo\n  cks' doesn't exist (Connection";
+
+#[test]
+fn the_table_of_the_lock_is_made_first_where_a_migration_makes_it() {
+    if !need(NEEDS) {
+        return;
+    }
+    let file = "database/migrations/0001_01_01_000001_create_cache_table.php";
+    let whole = "migrate --force --isolated=75\n";
+    let alone = format!("migrate --force --path={file}\n");
+    for place in PLACES {
+        for (table, code, calls) in [
+            // It is made.
+            ("touch $DIR/made", 0, format!("{whole}{alone}{whole}")),
+            // Another task makes it at the same moment.
+            ("touch $DIR/made; exit 1", 0, format!("{whole}{alone}{whole}")),
+            // It cannot be made.
+            ("exit 7", 7, format!("{whole}{alone}{whole}{alone}{whole}{alone}")),
+            // It is another one that is missing.
+            (":", 3, format!("{whole}{alone}{whole}{alone}{whole}{alone}{whole}migrate --force\n")),
+        ] {
+            let script = format!(
+                "echo \"$*\" >>$DIR/calls\ncase \"$*\" in\n*--path=*) {table};;\n*--isolated*) [ -e $DIR/made ] || {{ cat $DIR/says; exit 1; }};;\n\
+                 *) exit 3;;\nesac"
+            );
+            let setup = with_top(place, "work-dir = \"DIR\"", "", &script);
+            setup.file("says", NO_TABLE, 0o644);
+            fs::create_dir_all(setup.path("database/migrations")).unwrap();
+            setup.file(file, "<?php Schema::create('cache_locks', fn () => 1);", 0o644);
+            setup.run(&["--migrate"]).expect(code);
+            assert_eq!(fs::read_to_string(setup.path("calls")).unwrap(), calls, "{table}");
+        }
+    }
+}
+
 #[test]
 fn a_stop_is_forwarded_once_and_the_migrations_own_code_counts() {
     if !need(NEEDS) {

@@ -26,16 +26,6 @@ return new class extends Migration {
             $table->longText('exception');
             $table->timestamp('failed_at')->useCurrent();
         });
-        Schema::create('cache', function (Blueprint $table): void {
-            $table->string('key')->primary();
-            $table->mediumText('value');
-            $table->integer('expiration');
-        });
-        Schema::create('cache_locks', function (Blueprint $table): void {
-            $table->string('key')->primary();
-            $table->string('owner');
-            $table->integer('expiration');
-        });
         Schema::create('events', function (Blueprint $table): void {
             $table->id();
             $table->string('kind')->index();
