@@ -121,15 +121,15 @@ pub fn render(site: &mut Site, literal: &dyn Fn(&ServicePlan, &str) -> Option<St
             continue;
         };
         site.progress.at(&main);
-        let scan = fpm::scan(&main);
+        let identity = site.identity(service.user.as_deref()).ok().flatten();
+        let env = site.environment.of(identity.as_ref(), &service.env);
+        let scan = fpm::scan(&main, &service.command, &env);
         warn_about_timeout(name, &scan, site.plan.stop_timeout);
         follow_listen(service, &scan);
-        let identity = site.identity(service.user.as_deref()).ok().flatten();
         // A master that is not root may not make sockets in root's directory: its pools are asked where they listen.
         settings.status_socket &= identity.as_ref().is_none_or(Identity::is_root);
         // As root, its master reads it by its group, and may not change it.
         let (uid, gid) = identity.as_ref().map_or((None, None), |identity| (Some(0), Some(identity.gid)));
-        let env = site.environment.of(identity.as_ref(), &service.env);
         let plan = &site.plan;
         let keys = plan.env.keys().chain(service.env.keys()).map(String::as_str);
         let has = |name: &str| env.contains_key(OsStr::new(name));

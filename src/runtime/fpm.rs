@@ -11,17 +11,15 @@
 //! - `clear_env` hides the plan's variables (APP_ENV_PATH…) from workers unless `env[…]` names them. Only variables
 //!   that exist are named: `env[X] = $X` with X unset would define it as the empty string.
 
+mod scan;
+
 use super::env::INSTANCE;
 use crate::config::plan::FpmPlan;
 use crate::files;
-use std::collections::{BTreeMap, BTreeSet};
+pub use scan::{Scan, scan};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-
-/// How deep `include` may nest; FPM's own limit is 10 (fpm_conf.c).
-const INCLUDE_DEPTH: u8 = 10;
-/// Far above the size of any such file, in bytes.
-const MAX: u64 = 1 << 20;
 
 /// Variables of the platform that an application under FPM needs to find its task role, its region and its task.
 const PLATFORM: &[&str] = &[
@@ -42,24 +40,6 @@ const PLATFORM: &[&str] = &[
     "TZ",
 ];
 
-/// What a scan of FPM's configuration found.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Scan {
-    /// Names of the pools, sorted.
-    pub pools: BTreeSet<String>,
-    /// `listen` of each pool, the last one that is written.
-    pub listens: BTreeMap<String, String>,
-    /// `pm.status_path` of each pool that sets one, and `pm.status_listen`.
-    pub status_paths: BTreeMap<String, String>,
-    pub status_listens: BTreeMap<String, String>,
-    /// `process_control_timeout` as the image sets it, as written.
-    pub process_control_timeout: Option<String>,
-    /// `error_log` as the image sets it.
-    pub error_log: Option<String>,
-    /// All that was read, and the directories that all files of a name are included from.
-    pub sources: BTreeSet<PathBuf>,
-}
-
 /// The first main configuration that exists of the places where images keep it: the official image, Debian, Alpine,
 /// Red Hat.
 pub fn find_config() -> Option<PathBuf> {
@@ -74,72 +54,6 @@ pub fn find_config() -> Option<PathBuf> {
     places.extend(versioned("/etc/php", "fpm/php-fpm.conf"));
     places.extend(versioned("/etc", "php-fpm.conf"));
     places.into_iter().find(|path| files::is_file(path))
-}
-
-/// Reads `main` and everything it includes. Files that cannot be read are left out: FPM will name them itself.
-pub fn scan(main: &Path) -> Scan {
-    let mut found = Scan::default();
-    scan_file(main, &mut found, &mut String::new(), INCLUDE_DEPTH);
-    found
-}
-
-/// `section` is the one that the including file is in: FPM goes on in it.
-fn scan_file(path: &Path, found: &mut Scan, section: &mut String, depth: u8) {
-    let Ok(text) = files::read_configuration(path, MAX) else { return };
-    found.sources.insert(path.to_owned());
-    for line in text.lines().map(str::trim) {
-        if let Some((name, _)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            name.clone_into(section);
-            if name != "global" {
-                found.pools.insert(name.to_owned());
-            }
-            continue;
-        }
-        let Some((key, value)) = line.split_once('=') else { continue };
-        let value = value.split(';').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
-        match key.trim() {
-            "process_control_timeout" => found.process_control_timeout = Some(value.to_owned()),
-            "error_log" => found.error_log = Some(value.to_owned()),
-            "listen" => {
-                found.listens.insert(section.clone(), value.to_owned());
-            }
-            "pm.status_path" => {
-                found.status_paths.insert(section.clone(), value.to_owned());
-            }
-            "pm.status_listen" => {
-                found.status_listens.insert(section.clone(), value.to_owned());
-            }
-            "include" if depth > 0 => {
-                found
-                    .sources
-                    .extend(Path::new(value).parent().filter(|_| value.contains('*')).map(Path::to_owned));
-                for included in expand(value) {
-                    scan_file(&included, found, section, depth.saturating_sub(1));
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// The files that an `include` names; `*` may stand in the last component, where every image has it.
-fn expand(pattern: &str) -> Vec<PathBuf> {
-    let path = Path::new(pattern);
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-        return Vec::new();
-    };
-    let Some((head, tail)) = name.split_once('*') else { return vec![path.to_owned()] };
-    let mut files: Vec<PathBuf> = list(dir)
-        .into_iter()
-        .filter(|file| {
-            let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.len() >= head.len().saturating_add(tail.len())
-                && name.starts_with(head)
-                && name.ends_with(tail)
-        })
-        .collect();
-    files.sort();
-    files
 }
 
 fn list(dir: &Path) -> Vec<PathBuf> {
@@ -167,13 +81,11 @@ pub struct StatusPage {
 /// those that the image's own configuration has.
 pub fn status_pages(service: &str, plan: &FpmPlan, scan: &Scan, drop_in: Option<&Path>) -> Vec<StatusPage> {
     let page = |pool: &String| {
-        // FPM replaces it in any value (fpm_conf.c, fpm_conf_expand_pool_name).
-        let own =
-            |values: &BTreeMap<String, String>| values.get(pool).map(|value| value.replace("$pool", pool));
-        let path = own(&scan.status_paths).or_else(|| drop_in.map(|_| plan.status_path.clone()))?;
+        let path =
+            scan.status_paths.get(pool).cloned().or_else(|| drop_in.map(|_| plan.status_path.clone()))?;
         let socket = || Some(status_socket(drop_in?, plan, service, pool)?.to_string_lossy().into_owned());
-        let address = own(&scan.status_listens).map(|listen| reachable(&listen)).or_else(socket);
-        let address = address.or_else(|| own(&scan.listens).map(|listen| reachable(&listen)))?;
+        let address = scan.status_listens.get(pool).map(|listen| reachable(listen)).or_else(socket);
+        let address = address.or_else(|| scan.listens.get(pool).map(|listen| reachable(listen)))?;
         Some(StatusPage { service: service.to_owned(), pool: pool.clone(), address, path })
     };
     scan.pools.iter().filter_map(page).collect()

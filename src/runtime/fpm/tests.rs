@@ -1,3 +1,4 @@
+use super::super::env::Variables;
 use super::*;
 use std::fs;
 use std::time::Duration;
@@ -26,7 +27,7 @@ fn pools_are_found_through_includes_and_the_last_timeout_wins() {
     )
     .unwrap();
     fs::write(pools.join("z.conf.bak"), "[old]\n").unwrap();
-    let found = scan(&main);
+    let found = scan(&main, &[], &Variables::new());
     assert_eq!(found.pools.iter().map(String::as_str).collect::<Vec<_>>(), ["api", "www"]);
     assert_eq!(found.process_control_timeout.as_deref(), Some("3s"));
     assert_eq!(found.listens.get("www").map(String::as_str), Some("/run/fpm.sock"));
@@ -37,7 +38,7 @@ fn a_file_that_includes_itself_ends() {
     let dir = tempfile::tempdir().unwrap();
     let main = dir.path().join("main.conf");
     fs::write(&main, format!("[www]\ninclude={}\n", main.display())).unwrap();
-    assert_eq!(scan(&main).pools.len(), 1);
+    assert_eq!(scan(&main, &[], &Variables::new()).pools.len(), 1);
 }
 
 #[test]
@@ -91,8 +92,8 @@ fn status_pages_are_where_the_image_or_the_drop_in_puts_them() {
         |list: &[(&str, &str)]| list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let found = Scan {
         pools: ["api", "www"].map(str::to_owned).into(),
-        listens: pairs(&[("www", "9000"), ("api", "/run/$pool.sock")]),
-        status_paths: pairs(&[("api", "/s/$pool")]),
+        listens: pairs(&[("www", "9000"), ("api", "/run/api.sock")]),
+        status_paths: pairs(&[("api", "/s/api")]),
         ..Scan::default()
     };
     let pages = |plan: &FpmPlan, dir: Option<&str>| -> Vec<(String, String)> {

@@ -35,13 +35,13 @@ async fn conf(shell: &mut Shell, service: &ServicePlan) -> Told<FpmConf> {
             "cannot find php-fpm.conf: name it with config in the service's fpm table".to_owned(),
         );
     };
-    let found = scan(&main);
+    let env = match shell.identity(service.user.as_deref()) {
+        Ok(identity) => shell.environment.of(identity.as_ref(), &service.env),
+        Err(error) => return Told::Failed(error.to_string()),
+    };
+    let found = scan(&main, &service.command, &env);
     let text = match &service.fpm {
         Some(drop_in) => {
-            let env = match shell.identity(service.user.as_deref()) {
-                Ok(identity) => shell.environment.of(identity.as_ref(), &service.env),
-                Err(error) => return Told::Failed(error.to_string()),
-            };
             let keys: Vec<String> = shell.plan.env.keys().chain(service.env.keys()).cloned().collect();
             let keys = keys.iter().map(String::as_str);
             render(
