@@ -182,8 +182,9 @@ impl Volumes {
     /// as names that it makes or looks at, stays as it is.
     pub fn heal(&self) {
         let storage = self.path("storage");
-        // Room first: what tenants fill volumes with, and what they moved aside.
-        for path in ["storage", "cache"].iter().flat_map(|volume| manifest::walk(&self.path(volume))) {
+        // Room first: what tenants fill volumes with, and what they moved aside. In the state directory, which comes as the
+        // application's, a neighbour may have done so before root's init took it over.
+        for path in ["php", "storage", "cache"].iter().flat_map(|volume| manifest::walk(&self.path(volume))) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let inode = path.symlink_metadata().ok().map(|data| data.ino());
             let litter = name.starts_with("ballast") || name.starts_with(".x-");
