@@ -1,7 +1,7 @@
 //! Laravel behind nginx, over TLS: from the migration to a stop under load, a kill and another start.
 
 use super::NEEDS;
-use super::pod::{PATIENCE, Pod, SOMEBODY, answer, images};
+use super::pod::{Layout, PATIENCE, Pod, SOMEBODY, answer, images};
 use super::support::{eventually, need, repository};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -43,8 +43,8 @@ struct Task {
 }
 
 impl Task {
-    fn start(user: Option<u32>, roles: &'static [&'static str]) -> Self {
-        let [laravel, nginx] = images(["laravel", "nginx"]);
+    fn start(layout: Layout, user: Option<u32>, roles: &'static [&'static str]) -> Self {
+        let [laravel, nginx] = images(layout, ["laravel", "nginx"]);
         let mut pod = Pod::new(&laravel, user);
         let example = fs::read_to_string(repository("docker/app/.env.example")).unwrap();
         let encrypted = Self::encrypted(&mut pod, &laravel, &example);
@@ -255,14 +255,28 @@ impl Task {
 #[test]
 fn laravel_in_one_container_as_root() {
     if need(NEEDS) {
-        Task::start(None, &["web,worker,scheduler"]).lives();
+        Task::start(Layout::Since2026, None, &["web,worker,scheduler"]).lives();
+    }
+}
+
+#[test]
+fn laravel_in_one_container_as_root_on_the_layout_before_2026() {
+    if need(NEEDS) {
+        Task::start(Layout::Before2026, None, &["web,worker,scheduler"]).lives();
     }
 }
 
 #[test]
 fn laravel_in_a_container_for_each_role_as_somebody() {
     if need(NEEDS) {
-        Task::start(Some(SOMEBODY), &["web", "worker", "scheduler"]).lives();
+        Task::start(Layout::Since2026, Some(SOMEBODY), &["web", "worker", "scheduler"]).lives();
+    }
+}
+
+#[test]
+fn laravel_in_one_container_as_somebody_on_the_layout_before_2026() {
+    if need(NEEDS) {
+        Task::start(Layout::Before2026, Some(SOMEBODY), &["web,worker,scheduler"]).lives();
     }
 }
 
@@ -272,7 +286,7 @@ fn the_local_stage_runs_mounted_code_with_xdebug() {
     if !need(NEEDS) {
         return;
     }
-    let [local] = images(["laravel-local"]);
+    let [local] = images(Layout::Since2026, ["laravel-local"]);
     let mut pod = Pod::new(&local, Some(SOMEBODY));
     let code = format!("--volume={}:/var/www/html:ro", repository("docker/app").display());
     let volumes = &["/opt/php", "/tmp", STORAGE, "/var/www/html/bootstrap/cache"];

@@ -16,10 +16,22 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// A user that no image knows.
 pub const SOMEBODY: u32 = 54_321;
 
+/// Which of the two that the official php images have had a base image follows; docker/image/make-php-image.
+#[derive(Clone, Copy)]
+pub enum Layout {
+    Since2026,
+    Before2026,
+}
+
 /// The images of these names, made where they are not there yet.
-pub fn images<const N: usize>(names: [&str; N]) -> [String; N] {
+pub fn images<const N: usize>(layout: Layout, names: [&str; N]) -> [String; N] {
     let init = std::env::var_os("INIT_STATIC").map_or_else(init, PathBuf::from);
-    let output = Command::new(repository("tests/containers/make")).arg(init).args(names).output().unwrap();
+    let layout = match layout {
+        Layout::Since2026 => "since-2026-01",
+        Layout::Before2026 => "before-2026-01",
+    };
+    let mut command = Command::new(repository("tests/containers/make"));
+    let output = command.args(["--layout", layout]).arg(init).args(names).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8(output.stdout).unwrap();
     let tags: Vec<String> = said.lines().map(str::to_owned).collect();

@@ -20,8 +20,8 @@ RUN root=/shell-less; \
     cp /etc/passwd /etc/group "$root/etc/"; \
     echo '<?php echo "no shell: ", var_export(file_exists("/bin/sh"), true), ", uid ", posix_geteuid();' \
         >"$root/var/www/html/index.php"; \
-    chmod 1777 "$root/tmp" "$root/opt/php"; \
-    rm -f "$root/usr/local/etc/php-fpm.d/docker.conf"
+    cp -P --parents /usr/etc "$root"; \
+    chmod 1777 "$root/tmp" "$root/opt/php"
 
 FROM scratch
 COPY --from=php /shell-less/ /

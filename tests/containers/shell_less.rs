@@ -1,11 +1,11 @@
 //! A root file system that holds PHP-FPM, its libraries and init: no shell, no coreutils, nothing to fall back on.
 
 use super::NEEDS;
-use super::pod::{PATIENCE, Pod, SOMEBODY, docker_says, images};
+use super::pod::{Layout, PATIENCE, Pod, SOMEBODY, docker_says, images};
 use super::support::{eventually, need, skip};
 
-fn answers(user: Option<u32>) {
-    let [image, laravel] = images(["shell-less", "laravel"]);
+fn answers(layout: Layout, user: Option<u32>) {
+    let [image, laravel] = images(layout, ["shell-less", "laravel"]);
     let mut pod = Pod::new(&laravel, user);
     pod.start("php", &["/opt/php", "/tmp"], &[], &[&image]);
     let page = || {
@@ -32,14 +32,14 @@ fn answers(user: Option<u32>) {
 #[test]
 fn a_root_without_a_shell_as_root() {
     if need(NEEDS) {
-        answers(None);
+        answers(Layout::Since2026, None);
     }
 }
 
 #[test]
 fn a_root_without_a_shell_as_somebody() {
     if need(NEEDS) {
-        answers(Some(SOMEBODY));
+        answers(Layout::Before2026, Some(SOMEBODY));
     }
 }
 
@@ -52,7 +52,7 @@ fn the_distribution_image_runs_with_nothing_beside_it() {
     if std::env::var_os("INIT_STATIC").is_none() {
         return skip("INIT_STATIC names no binary");
     }
-    let [laravel] = images(["laravel"]);
+    let [laravel] = images(Layout::Since2026, ["laravel"]);
     let image = laravel.replace("-laravel", "-init");
     let said =
         docker_says(&["run", "--rm", "--read-only", "--network=none", "--cap-drop=ALL", &image, "--version"]);

@@ -1,7 +1,7 @@
 //! WordPress on MariaDB behind nginx: code on a read-only mount, secrets from S3 with the task's role, wp-cron by init.
 
 use super::NEEDS;
-use super::pod::{PATIENCE, Pod, SOMEBODY, docker_says, images};
+use super::pod::{Layout, PATIENCE, Pod, SOMEBODY, docker_says, images};
 use super::support::{eventually, need, repository};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,8 +59,8 @@ struct Blog {
 }
 
 impl Blog {
-    fn start(user: Option<u32>) -> Self {
-        let [parts, wordpress, nginx] = images(["parts", "wordpress", "nginx-wordpress"]);
+    fn start(layout: Layout, user: Option<u32>) -> Self {
+        let [parts, wordpress, nginx] = images(layout, ["parts", "wordpress", "nginx-wordpress"]);
         let mut pod = Pod::new(&parts, user);
         let code = Self::code(&pod, &parts);
         let uploads = pod.directory.path().join("uploads");
@@ -241,13 +241,13 @@ impl Blog {
 #[test]
 fn wordpress_on_mariadb_as_root() {
     if need(NEEDS) && need(&["s3"]) {
-        Blog::start(None).lives(33);
+        Blog::start(Layout::Since2026, None).lives(33);
     }
 }
 
 #[test]
 fn wordpress_on_mariadb_as_somebody() {
     if need(NEEDS) && need(&["s3"]) {
-        Blog::start(Some(SOMEBODY)).lives(SOMEBODY);
+        Blog::start(Layout::Before2026, Some(SOMEBODY)).lives(SOMEBODY);
     }
 }
