@@ -13,7 +13,7 @@
 
 use crate::supervisor::Mono;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// The longest line that is looked at.
@@ -29,7 +29,8 @@ pub struct Jobs {
     line: Vec<u8>,
     /// The line is too long, and its rest is not looked at.
     skipping: bool,
-    running: BTreeMap<String, Mono>,
+    /// When each began, the oldest first. Without numbers in the lines several workers are at a job of the same name.
+    running: BTreeMap<String, VecDeque<Mono>>,
 }
 
 impl Jobs {
@@ -71,12 +72,16 @@ impl Jobs {
                 if !self.many {
                     self.running.clear();
                 }
-                if self.running.len() < MOST_JOBS {
-                    self.running.insert(job, now);
+                if self.running.values().map(VecDeque::len).sum::<usize>() < MOST_JOBS {
+                    self.running.entry(job).or_default().push_back(now);
                 }
             }
+            // Which of them has ended is not told; the later ones may last the longest from now on.
             Some(Said::Ends(job)) if self.many => {
-                self.running.remove(&job);
+                if let Some(same) = self.running.get_mut(&job) {
+                    same.pop_front();
+                }
+                self.running.retain(|_, same| !same.is_empty());
             }
             Some(Said::Ends(_)) => self.running.clear(),
         }
@@ -85,7 +90,7 @@ impl Jobs {
 
     /// When the oldest job began that has not lasted for `most` yet.
     pub fn since(&self, now: Mono, most: Duration) -> Option<Mono> {
-        self.running.values().copied().filter(|began| now.since(*began) < most).min()
+        self.running.values().flatten().copied().filter(|began| now.since(*began) < most).min()
     }
 }
 
@@ -292,6 +297,26 @@ mod tests {
         assert_eq!(jobs.since(at(7), MOST), Some(at(5)));
         jobs.feed(format!("[{T}][3] Processed:  A\n").as_bytes(), at(8));
         assert_eq!(jobs.since(at(8), MOST), None);
+    }
+
+    /// Laravel 9.21 and later write no number of the job.
+    #[test]
+    fn jobs_of_the_same_name_are_counted() {
+        let mut jobs = Jobs::new(&["php".into(), "artisan".into(), "horizon".into()]);
+        let line = |status: &str| format!("  {T} App\\Jobs\\A ..... {status}\n");
+        jobs.feed(line("RUNNING").as_bytes(), at(1));
+        jobs.feed(line("RUNNING").as_bytes(), at(5));
+        jobs.feed(line("3s DONE").as_bytes(), at(6));
+        assert_eq!(jobs.since(at(7), MOST), Some(at(5)), "the other worker's goes on");
+        jobs.feed(line("3s FAIL").as_bytes(), at(8));
+        assert_eq!(jobs.since(at(8), MOST), None);
+        // An end without a beginning, which was before init listened.
+        jobs.feed(line("3s DONE").as_bytes(), at(9));
+        assert_eq!(jobs.since(at(9), MOST), None);
+        for _ in 0..2 * MOST_JOBS {
+            jobs.feed(line("RUNNING").as_bytes(), at(10));
+        }
+        assert_eq!(jobs.running.values().map(VecDeque::len).sum::<usize>(), MOST_JOBS);
     }
 
     #[test]
