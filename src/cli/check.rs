@@ -4,6 +4,7 @@
 use crate::config::expand::is_plain_reference;
 use crate::config::load::{self, JSON_SCHEMA, Loaded, Options, PRESETS};
 use crate::config::plan::{Plan, ProbePlan, ServicePlan};
+use crate::config::programs::{Habit, habit_of};
 use crate::config::secret::looks_secret;
 use crate::config::values::show_duration;
 use crate::config::{ConfigError, print, resolve};
@@ -247,10 +248,23 @@ fn services(out: &mut dyn Write, plan: &Plan) -> io::Result<()> {
         notes.extend(service.ready.iter().map(|ready| format!("ready on {}", probe(&ready.probe))));
         notes.extend(service.live.iter().map(|live| format!("alive by {}", probe(&live.probe))));
         notes.push(format!("stops on {}", service.stop_signal));
+        notes.extend(cut_off(service));
         let command = shown(&service.command);
         line(out, "service", &format!("{}{count}  {command}  ({})", service.name, notes.join(", ")))?;
     }
     Ok(())
+}
+
+/// What a stop would cut off, as the service is configured, and how not to.
+fn cut_off(service: &ServicePlan) -> Option<String> {
+    let habit = habit_of(&service.command)?;
+    let Habit { name, work, stop_signal, stop_scope, .. } = habit;
+    if service.stop_signal != *stop_signal {
+        return Some(format!("which cuts off {work}: {name} finishes them on {stop_signal}"));
+    }
+    (service.stop_scope != *stop_scope).then(|| {
+        format!("sent to its whole group, which cuts off {work}: stop-scope = \"main\" leaves them to {name}")
+    })
 }
 
 fn probe(probe: &ProbePlan) -> String {

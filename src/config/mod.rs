@@ -17,6 +17,7 @@ pub mod expand;
 pub mod load;
 pub mod plan;
 pub mod print;
+pub mod programs;
 pub mod resolve;
 mod schema;
 pub mod secret;

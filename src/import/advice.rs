@@ -3,6 +3,8 @@
 use super::keys::Keys;
 use super::program::Service;
 use super::text::Text;
+use crate::config::plan::Signal;
+use crate::config::programs::habit_of;
 
 /// Adds what there is to say about the command, and whether it is a crond.
 pub(super) fn give(keys: &Keys<'_>, made: &mut Service, words: &[Text]) {
@@ -10,22 +12,31 @@ pub(super) fn give(keys: &Keys<'_>, made: &mut Service, words: &[Text]) {
     let base = |word: &String| word.rsplit('/').next().unwrap_or_default().to_owned();
     let program = words.first().map(base).unwrap_or_default();
     let says = |wanted: &str| words.iter().any(|word| word == wanted);
-    let quit = !keys.has("stopsignal");
+    let habit = habit_of(&words).filter(|habit| habit.stop_signal != Signal::TERM);
+    if let Some(habit) = habit {
+        if !keys.has("stopsignal") {
+            made.notes.push(format!(
+                "note: stops on {}, which lets {} finish; supervisord sent TERM, which cuts them off",
+                habit.stop_signal, habit.work
+            ));
+        } else if !made.lines.iter().any(|(key, _)| *key == "stop-signal") {
+            made.lines.push(("stop-signal", format!("\"{}\"", Signal::TERM)));
+            made.notes.push(format!(
+                "advice: without stop-signal it stops on {}, which lets {} finish",
+                habit.stop_signal, habit.work
+            ));
+        }
+    }
     if program.starts_with("php-fpm") {
-        let signal =
-            if quit { "stop-signal = \"QUIT\" lets requests finish, which TERM cuts off; " } else { "" };
-        made.notes.push(format!(
-            "advice: {signal}fpm = {{}} sets process_control_timeout and a ping page, ready = {{ fastcgi = \"127.0.0.1:9000\" }} waits \
-             for it; essential = true ends the container with it"
-        ));
+        made.notes.push(
+            "advice: fpm = {} sets process_control_timeout and a ping page, ready = { fastcgi = \"127.0.0.1:9000\" } waits for it; \
+             essential = true ends the container with it"
+                .to_owned(),
+        );
         if !words.iter().any(|word| word == "-F" || word == "--nodaemonize" || word.starts_with("-F")) {
             made.notes
                 .push("advice: add -F, unless the image's configuration says daemonize = no".to_owned());
         }
-    } else if program == "nginx" && quit {
-        made.notes.push(
-            "advice: stop-signal = \"QUIT\" lets nginx's requests finish, which TERM cuts off".to_owned(),
-        );
     } else if says("queue:work") || says("horizon") {
         if !words.iter().any(|word| word.starts_with("--max-time") || word == "horizon") {
             made.notes.push(

@@ -100,7 +100,7 @@ mod tests {
             crontabs = ['@/crontabs/root', '@/crontabs/www-data', '@/cron.d/x', '@/none/root']\n\
             [service.fpm]\nuser = 'root'\ncommand = ['php-fpm', '-y', '@/fpm.conf']\n\
             [service.nginx]\nuser = 'root'\ncommand = ['nginx', '-c', '@/nginx.conf']\n\
-            [service.theirs]\ncommand = ['nginx', '-c', '@/theirs.conf']\n";
+            [service.theirs]\nuser = 'www-data'\ncommand = ['nginx', '-c', '@/theirs.conf']\n";
         let text = text.replace('@', dir.to_str().unwrap());
         let layers = Layers::parse(vec![Source { name: "test".into(), text }], "/srv".into()).unwrap();
         let plan = resolve(&layers, &|_| None, None).unwrap();

@@ -5,6 +5,7 @@ use super::{graph, probe};
 use crate::config::plan::{
     Backoff, FpmPlan, GiveUp, KillMode, ReadyPlan, Restart, ServicePlan, Signal, StopScope, Then,
 };
+use crate::config::programs::habit_of;
 use crate::config::schema;
 use crate::config::values::{At, Command, Count, Dur, Maybe, Sig, show_duration};
 use std::time::Duration;
@@ -41,10 +42,13 @@ pub fn service(
         .map(|(key, list)| graph::dependencies(builder, &name.value, key, list.as_deref(), present));
     let stop_timeout = stop_timeout(builder, service.stop_timeout);
     let fpm = service.fpm.and_then(|at| at.value.0).map(|fpm| self::fpm(builder, fpm, stop_timeout));
-    let (stop_signal, stop_scope, reload_signal) = match fpm {
-        Some(_) => (Signal::QUIT, StopScope::Main, Some(Signal::USR2)),
-        None => (Signal::TERM, StopScope::Group, None),
+    let habit = service.command.as_ref().and_then(|At { value: Command(argv), .. }| habit_of(argv));
+    let (stop_signal, stop_scope, reload_signal) = match (&fpm, habit) {
+        (Some(_), _) => (Signal::QUIT, StopScope::Main, Some(Signal::USR2)),
+        (None, Some(habit)) => (habit.stop_signal, habit.stop_scope, habit.reload_signal),
+        (None, None) => (Signal::TERM, StopScope::Group, None),
     };
+    let root = || habit.filter(|habit| habit.starts_as_root).map(|_| "root".to_owned());
     let (pause_signal, resume_signal) = pause(builder, service.pause_signal, service.resume_signal);
     let ready = service.ready.and_then(|at| at.value.0.map(|ready| (at.loc, ready)));
     let ready = ready.and_then(|(loc, ready)| probe::ready(builder, loc, ready, fpm.as_ref()));
@@ -55,7 +59,7 @@ pub fn service(
     let live = live.and_then(|(loc, live)| probe::live(builder, loc, live, fpm.as_ref()));
     Some(ServicePlan {
         name: name.value.clone(),
-        user: builder.user(service.user),
+        user: builder.user(service.user).or_else(root),
         work_dir: builder.work_dir(service.work_dir),
         env: builder.env(service.env),
         instances: instances(builder, service.instances.as_ref()),

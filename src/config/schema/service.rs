@@ -20,7 +20,8 @@ pub struct Service {
     /// The program and its arguments. It must stay in the foreground.
     #[cfg_attr(test, schemars(extend("examples" = [["php-fpm", "-F"]])))]
     pub command: Option<At<Command>>,
-    /// Who runs it. Not given, it is the top-level `user`.
+    /// Who runs it. Not given, it is the top-level `user`; for PHP-FPM, nginx and Apache it is `root`, whose master runs its
+    /// workers as another user itself.
     #[cfg_attr(test, schemars(extend("examples" = ["root"])))]
     pub user: Option<At<Plain>>,
     /// Where it runs. Not given, it is the top-level `work-dir`.
@@ -47,7 +48,8 @@ pub struct Service {
     pub restart: Option<Word<Restart>>,
     /// The delays between restarts while it keeps ending soon after its start, whatever its exit code.
     pub backoff: Option<At<Backoff>>,
-    /// When init stops to restart it; `"none"`: never. The default is none, and for an essential service
+    /// When init stops to restart it: after too many restarts within a time, or after more attempts in a row than that which did
+    /// not get ready, however long each took. `"none"`: never. The default is none, and for an essential service
     /// `{ restarts = 5, within = "2m", then = "exit" }`.
     pub give_up: Option<At<Maybe<GiveUp>>>,
     /// How long it must live to count as RUNNING, where it has no `ready`.
@@ -56,11 +58,13 @@ pub struct Service {
     /// The time between the starts of two instances, so that they do not all boot at once.
     #[cfg_attr(test, schemars(extend("default" = "250ms")))]
     pub stagger: Option<At<Dur>>,
-    /// What a stop sends. The default is `TERM`, and for a service with `fpm` `QUIT`, which lets requests finish.
+    /// What a stop sends. The default is what lets the program finish its work where it is known (`QUIT` for PHP-FPM and nginx,
+    /// `WINCH` for Apache), and `TERM` otherwise.
     #[cfg_attr(test, schemars(extend("examples" = ["QUIT"])))]
     pub stop_signal: Option<At<Sig>>,
     /// Who gets it: the main process alone, or its whole process group. KILL always goes to the group. The default
-    /// is `group`, and for a service with `fpm` `main`.
+    /// is `main` for programs that stop their own children (PHP-FPM, nginx, Apache, Horizon, Octane, RoadRunner, FrankenPHP, Caddy,
+    /// supercronic), and `group` otherwise.
     #[cfg_attr(test, schemars(extend("examples" = ["main"])))]
     pub stop_scope: Option<Word<StopScope>>,
     /// Which processes end with an instance, before it is started again and when it is stopped. `all` finds daemons in
