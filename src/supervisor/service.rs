@@ -75,6 +75,8 @@ pub(super) struct Instance {
     pub next: Next,
     /// Failures in a row.
     pub failures: u32,
+    /// Attempts in a row that did not get as far as RUNNING.
+    pub unready: u32,
     pub restarts: Restarts,
     pub last: Option<Outcome>,
     /// A reload is to restart it.
@@ -116,6 +118,7 @@ impl Instance {
             timer: None,
             next: Next::Down,
             failures: 0,
+            unready: 0,
             restarts: Restarts::default(),
             last: None,
             stale: false,

@@ -3,7 +3,8 @@
 //! *Policy*, decided by uptime rather than exit code: `never`, and `on-failure` after a success, end in EXITED. A run of at least
 //! `reset-after` forgives earlier failures; when it also ended well it restarts at once and counts for nothing. Any
 //! other end is a failure: the first in a row of an instance that was RUNNING restarts at once, the k-th waits
-//! `initial · factor^(k−1)`, and one beyond the limit of `give-up` is FATAL.
+//! `initial · factor^(k−1)`, and one beyond the limit of `give-up` is FATAL: within its time, or of attempts in a row that did
+//! not get as far as RUNNING, however long each of them took.
 
 use super::{Cause, Instance, Next, Outcome};
 use crate::config::plan::{Backoff, Restart, Signal};
@@ -111,6 +112,9 @@ impl Instance {
         if healthy {
             self.failures = 0;
         }
+        if reached {
+            self.unready = 0;
+        }
         if healthy && success {
             self.tell_last(Severity::Info, "; restarting", turn);
             return self.enter(State::Backoff, Some(turn.now), turn);
@@ -121,13 +125,17 @@ impl Instance {
     /// A run, or the attempt at one, failed: BACKOFF, or FATAL when it failed too often.
     fn failed(&mut self, spec: &Spec, reached: bool, turn: &mut Turn<'_>) {
         self.failures = self.failures.saturating_add(1);
-        if let Some(limit) = &spec.give_up
-            && self.recent.one_more(limit, turn.now)
-        {
-            let text =
-                format!("; giving up, more than {} restarts in {}", limit.restarts, Words(limit.within));
-            self.tell_last(Severity::Error, &text, turn);
-            return self.enter(State::Fatal, None, turn);
+        self.unready = if reached { 0 } else { self.unready.saturating_add(1) };
+        if let Some(limit) = &spec.give_up {
+            let often = self.recent.one_more(limit, turn.now);
+            let why = match often {
+                true => format!("more than {} restarts in {}", limit.restarts, Words(limit.within)),
+                false => format!("it was not ready in {} attempts in a row", self.unready),
+            };
+            if often || self.unready > limit.restarts {
+                self.tell_last(Severity::Error, &format!("; giving up, {why}"), turn);
+                return self.enter(State::Fatal, None, turn);
+            }
         }
         if self.failures == 1 && reached {
             self.tell_last(Severity::Warn, "; restarting at once", turn);

@@ -120,6 +120,7 @@ impl Instance {
 
     fn forgive(&mut self) {
         self.failures = 0;
+        self.unready = 0;
         self.recent = Failures::default();
     }
 }

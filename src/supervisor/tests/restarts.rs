@@ -233,6 +233,30 @@ fn giving_up_with_exit_stops_the_container_with_the_code_of_the_service() {
     );
 }
 
+/// Three attempts do not fit into the minute of the limit.
+#[test]
+fn a_service_that_is_never_ready_in_time_is_given_up_however_long_that_takes() {
+    let give_up = Some(GiveUp { restarts: 2, within: secs(60), then: Then::Exit });
+    Script::new(&[ServicePlan { give_up, ..fpm() }], &[]).play(
+        "0     boot              => spawn php-fpm
+         0     spawned php-fpm   => probe php-fpm
+         30    -                 => unprobe php-fpm; QUIT php-fpm
+         30.1  exit php-fpm 0
+           = php-fpm BACKOFF
+         30.6  -                 => spawn php-fpm
+         30.6  spawned php-fpm   => probe php-fpm
+         60.6  -                 => unprobe php-fpm; QUIT php-fpm
+         60.7  exit php-fpm 0
+         61.7  -                 => spawn php-fpm
+         61.7  spawned php-fpm   => probe php-fpm
+         91.7  -                 => unprobe php-fpm; QUIT php-fpm
+         91.8  exit php-fpm 0    => count orphans
+           = php-fpm FATAL
+           ! giving up, it was not ready in 3 attempts in a row
+         91.8  orphans 0         => exit 1",
+    );
+}
+
 #[test]
 fn a_death_by_signal_and_a_loop_of_successes_give_a_failing_code_too() {
     for (ending, code) in [("SEGV", 139), ("0", 1)] {
