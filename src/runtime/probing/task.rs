@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// The pause after the first attempt; it doubles up to the plan's interval. PHP-FPM is up within some 30 ms.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
+/// A service that takes long is asked less and less often, but never less than this: each question may be a request to PHP,
+/// and a line in its log.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Asks until the answer is yes often enough.
 pub(super) async fn until_ready(line: Line, name: String, plan: ReadyPlan, told: Rc<Told>) {
@@ -73,8 +76,13 @@ async fn ask(line: &Line, name: &str, plan: &ReadyPlan, began: Mono) {
             }
         }
         tokio::time::sleep(pause).await;
-        pause = pause.saturating_mul(2).min(plan.interval);
+        pause = next_pause(pause, plan.interval, clock::now().since(began));
     }
+}
+
+/// Doubles up to the plan's interval, and from then on is a tenth of the time that has passed.
+fn next_pause(pause: Duration, interval: Duration, passed: Duration) -> Duration {
+    pause.saturating_mul(2).min(interval.max(LONGEST_PAUSE.min(passed / 10)))
 }
 
 /// Compiles what the plan names. Whatever comes of it, the service is ready: without it the first visitors wait longer.
@@ -227,7 +235,30 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::share;
+    use super::{Duration, FIRST_PAUSE, next_pause, share};
+
+    /// When it asks within a time, with this interval.
+    fn attempts(interval: u64, within: u64) -> Vec<u64> {
+        let (mut now, mut pause, mut all) = (Duration::ZERO, FIRST_PAUSE, vec![0]);
+        loop {
+            now += pause;
+            if now > Duration::from_secs(within) {
+                return all;
+            }
+            all.push(u64::try_from(now.as_millis()).unwrap());
+            pause = next_pause(pause, Duration::from_millis(interval), now);
+        }
+    }
+
+    #[test]
+    fn who_takes_long_is_asked_less_often() {
+        assert_eq!(attempts(50, 1)[..6], [0, 5, 15, 35, 75, 125]);
+        // 3,540 times in 38 s, with a pause of 50 ms and a request that took as long as nothing.
+        assert!((60..100).contains(&attempts(50, 38).len()), "{}", attempts(50, 38).len());
+        let last = attempts(50, 300);
+        assert_eq!(last[last.len() - 1] - last[last.len() - 2], 1000);
+        assert_eq!(attempts(2000, 300).len() - 9, 149, "a longer interval is kept");
+    }
 
     #[test]
     fn the_first_attempt_comes_between_half_an_interval_and_a_whole_one() {
