@@ -62,7 +62,9 @@ HUP USR2                  reload: read the configuration, fetch files and run th
                           one instance after the other. When anything fails, everything stays as it was.
 USR1                      log the state of every service and cron entry.
 
-In one-off mode (init -- CMD) every signal is forwarded to CMD. In migrate mode a stop signal is forwarded once.
+In one-off mode (init -- CMD) every signal is forwarded to CMD but CHLD, PIPE, TTIN, TTOU, those of a fault (ILL, TRAP,
+ABRT, BUS, FPE, SEGV, SYS), and 32 to 34, which belong to the C library. In migrate mode a stop signal is forwarded
+once.
 ";
 
 /// What every command that talks to a running init understands.
