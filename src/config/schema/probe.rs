@@ -44,7 +44,8 @@ pub struct Ready {
     /// The service writes a line feed to this descriptor, 3 to 255, as under s6. What it writes before is ignored.
     #[cfg_attr(test, schemars(extend("examples" = [3], "x-live" = false)))]
     pub notify_fd: Option<At<Count<3, 255>>>,
-    /// The time between two attempts.
+    /// The time between two attempts. Who takes long is asked less often: the time grows to a tenth of what has passed, up to a
+    /// second.
     #[cfg_attr(test, schemars(extend("default" = "50ms")))]
     pub interval: Option<At<Dur>>,
     /// Of one attempt.
