@@ -41,7 +41,9 @@ Options:
                   INIT_ROLE)
   --migrate       as RUN_MIGRATIONS set to a non-empty value
   --no-boot       with -- CMD only: fetch nothing and run no boot step, to look
-                  at a container that does not boot
+                  at a container that does not boot; so it is anyway where
+                  another init runs in the container (docker exec)
+  --boot          with -- CMD only: boot also where another init runs
   -h, --help      this text; 'init check --help' and the like tell more
   -V, --version   the version
 

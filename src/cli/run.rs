@@ -2,7 +2,7 @@
 
 use crate::config;
 use crate::config::suggest::nearest;
-use crate::runtime::{self, Mode};
+use crate::runtime::{self, Boot, Mode};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ impl fmt::Display for UsageError {
                 f.write_str("cannot both migrate and run a command: give --migrate or -- CMD, not both")
             }
             Self::NoBootAlone => f.write_str(
-                "cannot leave out the boot of anything but a command: write 'init --no-boot -- CMD'",
+                "cannot choose the boot of anything but a command: write 'init --no-boot -- CMD' or 'init --boot -- CMD'",
             ),
             Self::NothingAfterDashes => f.write_str("cannot run an empty command: write it after --"),
         }
@@ -71,7 +71,7 @@ pub fn parse(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Resul
         None => (args, None),
     };
     let set = |name: &str| env(name).filter(|value| !value.is_empty());
-    let (mut config, mut preset, mut role, mut migrate, mut boot) = (None, None, None, false, true);
+    let (mut config, mut preset, mut role, mut migrate, mut boot) = (None, None, None, false, Boot::Alone);
     let mut parser = lexopt::Parser::from_args(options);
     let wrong = |error: lexopt::Error| UsageError::Option(error.to_string());
     while let Some(arg) = parser.next().map_err(wrong)? {
@@ -80,7 +80,8 @@ pub fn parse(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Resul
             lexopt::Arg::Long("preset") => preset = Some(text(&mut parser)?),
             lexopt::Arg::Long("role") => role = Some(text(&mut parser)?),
             lexopt::Arg::Long("migrate") => migrate = true,
-            lexopt::Arg::Long("no-boot") => boot = false,
+            lexopt::Arg::Long("no-boot") => boot = Boot::Never,
+            lexopt::Arg::Long("boot") => boot = Boot::Always,
             lexopt::Arg::Value(word) => {
                 return Err(UsageError::UnknownCommand(word.to_string_lossy().into_owned()));
             }
@@ -90,7 +91,7 @@ pub fn parse(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Resul
     let mode = match command {
         Some(_) if migrate => return Err(UsageError::Both),
         Some(command) => Mode::OneOff { command, boot },
-        None if !boot => return Err(UsageError::NoBootAlone),
+        None if boot != Boot::Alone => return Err(UsageError::NoBootAlone),
         None if migrate || set("RUN_MIGRATIONS").is_some() => Mode::Migrate,
         None => Mode::Supervise,
     };
@@ -136,7 +137,7 @@ mod tests {
         let command = vec![OsString::from("php"), OsString::from("--version")];
         assert_eq!(
             read(&["--", "php", "--version"], &[("RUN_MIGRATIONS", "1")]).unwrap().mode,
-            Mode::OneOff { command, boot: true }
+            Mode::OneOff { command, boot: Boot::Alone }
         );
     }
 
@@ -152,11 +153,18 @@ mod tests {
         let command = vec![OsString::from("sh")];
         assert_eq!(
             read(&["--no-boot", "--", "sh"], &[]).unwrap().mode,
-            Mode::OneOff { command, boot: false }
+            Mode::OneOff { command, boot: Boot::Never }
         );
         let command = vec![OsString::from("--no-boot")];
-        assert_eq!(read(&["--", "--no-boot"], &[]).unwrap().mode, Mode::OneOff { command, boot: true });
+        assert_eq!(
+            read(&["--", "--no-boot"], &[]).unwrap().mode,
+            Mode::OneOff { command, boot: Boot::Alone }
+        );
         assert_eq!(read(&["--no-boot"], &[]), Err(UsageError::NoBootAlone));
+        assert_eq!(read(&["--boot"], &[]), Err(UsageError::NoBootAlone));
+        let command = vec![OsString::from("sh")];
+        let mode = read(&["--boot", "--", "sh"], &[]).unwrap().mode;
+        assert_eq!(mode, Mode::OneOff { command, boot: Boot::Always });
         assert_eq!(read(&["--no-boot"], &[("RUN_MIGRATIONS", "1")]), Err(UsageError::NoBootAlone));
         assert_eq!(read(&["--no-boot", "--migrate"], &[]), Err(UsageError::NoBootAlone));
         assert_eq!(read(&["--no-boot", "--"], &[]), Err(UsageError::NothingAfterDashes));

@@ -18,6 +18,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The variable that tells which instance, run or probe program a process belongs to: it inherits what that was started
+/// with. No secret.
+pub const INSTANCE: &str = "INIT_INSTANCE";
+
 /// Variables in the order of their names.
 pub type Env = BTreeMap<String, String>;
 

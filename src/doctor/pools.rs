@@ -3,7 +3,7 @@
 use super::facts::{Facts, Pool};
 use super::words::{fpm, list};
 use super::{Check, Finding};
-use crate::config::plan::{Plan, ProbePlan};
+use crate::config::plan::{INSTANCE, Plan, ProbePlan};
 
 static PING: Check = Check {
     id: "fpm-ping-path",
@@ -143,8 +143,13 @@ fn ping(pool: &Pool, probed: Option<&str>) -> Finding {
 
 fn environment(pool: &Pool, given: &[&str], found: &mut Vec<Finding>) {
     let name = &pool.name;
-    let unset: Vec<&str> =
-        pool.env.values().flatten().map(String::as_str).filter(|of| !given.contains(of)).collect();
+    let unset: Vec<&str> = pool
+        .env
+        .values()
+        .flatten()
+        .map(String::as_str)
+        .filter(|of| !given.contains(of) && *of != INSTANCE)
+        .collect();
     found.push(match unset.is_empty() {
         true => EMPTY_ENV.ok(name),
         false => EMPTY_ENV.hurts(format!("pool {name}: not set: {}", list(&unset))),

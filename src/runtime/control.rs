@@ -37,6 +37,8 @@ pub struct Control {
     desk: Option<Rc<dyn Desk>>,
     /// The socket is still to be opened.
     late: bool,
+    /// Another init has it.
+    beside: Option<i32>,
 }
 
 /// So many processes are started in less time than anybody would miss the socket.
@@ -56,6 +58,11 @@ impl Control {
     /// Who answers requests, whatever way they come.
     pub fn desk(&self) -> Option<Rc<dyn Desk>> {
         self.desk.clone()
+    }
+
+    /// The pid of another init that runs in this container and answers.
+    pub fn beside(&self) -> Option<i32> {
+        self.beside
     }
 
     /// Takes the socket away, at the end.
@@ -121,6 +128,7 @@ async fn listen(shell: &mut Shell, mode: &Mode) -> Result<(), u8> {
         }
         Ok(Opened::Taken(Found::Here(pid))) => {
             tracing::debug!("init runs here already, as pid {pid}: the control socket stays its own");
+            shell.control.beside = Some(pid);
         }
         Ok(Opened::Taken(_)) => {
             let path = path.display();

@@ -15,8 +15,7 @@ const OWN_SECRETS: &[&str] = &[
     "LARAVEL_ENV_ENCRYPTION_KEY",
 ];
 
-/// Tells which instance, run or probe program a process belongs to: it inherits what that was started with. No secret.
-pub const INSTANCE: &str = "INIT_INSTANCE";
+pub use crate::config::plan::INSTANCE;
 
 /// Variables by name, as a child gets them.
 pub type Variables = BTreeMap<OsString, OsString>;

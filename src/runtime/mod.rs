@@ -63,17 +63,22 @@ use std::sync::Arc;
 pub enum Mode {
     Supervise,
     Migrate,
-    OneOff {
-        command: Vec<OsString>,
-        /// False: nothing is fetched and no boot step runs.
-        boot: bool,
-    },
+    OneOff { command: Vec<OsString>, boot: Boot },
+}
+
+/// Whether files are fetched and boot steps run before a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boot {
+    Never,
+    /// Unless another init runs in the container, whose processes live with what its boot made.
+    Alone,
+    Always,
 }
 
 impl Mode {
     /// Files are fetched and boot steps run first.
     pub fn boots(&self) -> bool {
-        !matches!(self, Self::OneOff { boot: false, .. })
+        !matches!(self, Self::OneOff { boot: Boot::Never, .. })
     }
 
     pub fn is_one_off(&self) -> bool {
@@ -155,9 +160,15 @@ fn enter(mode: Mode, load: Load) -> u8 {
 }
 
 /// Boot, then the mode's work; the exit code of the container.
-async fn life(shell: &mut Shell, mode: Mode) -> u8 {
+async fn life(shell: &mut Shell, mut mode: Mode) -> u8 {
     if let Err(code) = control::open(shell, &mode).await {
         return code;
+    }
+    if let (Mode::OneOff { boot: boot @ Boot::Alone, .. }, Some(pid)) = (&mut mode, shell.control.beside()) {
+        tracing::info!(
+            "beside the init that runs here, pid {pid}: nothing is fetched and no boot step runs, since that would change what its              services live with; --boot does it all the same"
+        );
+        *boot = Boot::Never;
     }
     observe::open(shell, &mode).await;
     ecs::start(shell, &mode);

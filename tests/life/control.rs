@@ -93,7 +93,8 @@ fn a_second_init_in_the_container_supervises_nothing_and_steals_nothing() {
     if !need(&[NEEDS, &["nsenter"]].concat()) {
         return;
     }
-    let mut container = Container::new(&format!("{WEB}\n[migrate]\ncommand = [\"true\"]\n")).start();
+    let step = "[[boot]]\nname = \"step\"\ncommand = [\"sh\", \"-c\", \"echo x >>@DIR/boots\"]\n";
+    let mut container = Container::new(&format!("{WEB}\n[migrate]\ncommand = [\"true\"]\n{step}")).start();
     let path = socket(&container);
     container.says("web: started", 1);
     let before = status(&path);
@@ -103,6 +104,9 @@ fn a_second_init_in_the_container_supervises_nothing_and_steals_nothing() {
     assert!(said.contains("another init runs here already") && said.contains("init -- CMD"), "{said}");
     let command = exec(&container, &["--", "sh", "-c", "echo hello; exit 3"]);
     assert_eq!((command.status.code(), command.stdout.as_slice()), (Some(3), &b"hello\n"[..]));
+    assert_eq!(container.text("boots"), "x\n", "the services live with what the boot made");
+    assert_eq!(exec(&container, &["--boot", "--", "true"]).status.code(), Some(0));
+    assert_eq!(container.text("boots"), "x\nx\n");
     assert_eq!(exec(&container, &["--migrate"]).status.code(), Some(0));
     let after = status(&path);
     assert_eq!((after.pid, after.services[0].pid), (before.pid, before.services[0].pid));

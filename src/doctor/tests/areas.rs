@@ -277,6 +277,14 @@ const SYSTEM: &[(&str, Severity, Change)] = &[
     ("ecs-exec", Note, |f, _| f.system.exec_refused = vec!["/var/lib/amazon".into()]),
 ];
 
+/// init's drop-in names it, and the master has it from init alone.
+#[test]
+fn the_variable_that_init_adds_to_each_pool_is_no_fault() {
+    let mut facts = good();
+    fpm(&mut facts).pools[0].env.insert("INIT_INSTANCE".into(), Some("INIT_INSTANCE".into()));
+    assert_eq!(unwell(&facts, &plans::laravel()), Seen::new());
+}
+
 #[test]
 fn nothing_is_found_where_all_is_well() {
     assert_eq!(unwell(&good(), &plans::laravel()), Seen::new());

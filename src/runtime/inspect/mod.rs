@@ -14,7 +14,7 @@ use super::board::Board;
 use super::shell::Shell;
 use super::signals::Signals;
 use super::tail::Tail;
-use super::{Mode, clock, journal};
+use super::{Boot, Mode, clock, journal};
 use crate::config::plan::{LogFormat, LogLevel, Plan};
 use crate::doctor::facts::{Facts, Told};
 use crate::doctor::read;
@@ -40,7 +40,7 @@ pub fn inspect(plan: Plan) -> io::Result<Facts> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     runtime.block_on(local.run_until(async {
-        let mode = Mode::OneOff { command: Vec::new(), boot: false };
+        let mode = Mode::OneOff { command: Vec::new(), boot: Boot::Never };
         // Nobody asks this process anything.
         let board = Board::new(clock::now(), Tail::new(0));
         let mut shell = Shell::new(plan, &mode, role, Signals::new(true)?, board)?;
