@@ -83,6 +83,10 @@ fn two_first_deploys_at_once_migrate_one_after_the_other() {
     }
     let mut sandbox = Sandbox::new(CONFIG).env("CACHE_DRIVER", "database").env("DEMO_MIGRATE_SECONDS", "2");
     sandbox.start(&["--migrate"]);
+    // Both have the same volumes here, which the first one makes.
+    crate::support::eventually("the first has its .env", Duration::from_secs(20), || {
+        sandbox.log().contains("placed /opt/php/.env").then_some(())
+    });
     let second = sandbox.run(&["--migrate"]);
     let first = sandbox.wait(Duration::from_secs(60));
     let log = sandbox.log();

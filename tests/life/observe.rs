@@ -80,7 +80,10 @@ fn health_and_metrics_tell_of_a_start_a_crash_and_a_stop() {
     let mut container = Container::new(SERVICES).start();
     let socket = container.file("health.sock");
     assert!(gets(&socket, "/livez", 200).starts_with("ok\n"), "it is alive while it starts");
-    let body = gets(&socket, "/readyz?verbose", 503);
+    let body = eventually("the boot is over", PATIENCE, || {
+        let body = gets(&socket, "/readyz?verbose", 503);
+        (!body.contains("preflight")).then_some(body)
+    });
     assert!(body.starts_with("not ready\nweb is STARTING\nweb  ") && body.contains(" STARTING"), "{body}");
     let starting =
         "php_init_service_state{service=\"web\",instance=\"0\",php_init_service_state=\"STARTING\"}";
