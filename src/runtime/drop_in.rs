@@ -154,6 +154,7 @@ pub fn render(site: &mut Site, literal: &dyn Fn(&ServicePlan, &str) -> Option<St
 /// The image decides where FPM listens; a probe elsewhere would end a working service.
 fn follow_listen(service: &mut ServicePlan, scan: &fpm::Scan) {
     let addresses: Vec<String> = scan.listens.values().map(|listen| fpm::reachable(listen)).collect();
+    let written = scan.written.values().next().map_or("", String::as_str);
     let probes = [
         service.ready.as_mut().map(|ready| &mut ready.probe),
         service.live.as_mut().map(|live| &mut live.probe),
@@ -165,7 +166,7 @@ fn follow_listen(service: &mut ServicePlan, scan: &fpm::Scan) {
         }
         tracing::info!(
             service = service.name.as_str(),
-            "php-fpm's configuration listens on {first}, not on {address}: probing it there"
+            "php-fpm's configuration listens on {written}, not where the plan has its probe: probing it there"
         );
         first.clone_into(address);
     }
@@ -173,8 +174,8 @@ fn follow_listen(service: &mut ServicePlan, scan: &fpm::Scan) {
 
 /// The image's own value wins over init's. Zero means that a stop resets the requests in flight.
 fn warn_about_timeout(name: &str, scan: &fpm::Scan, budget: Duration) {
-    let Some(text) = &scan.process_control_timeout else { return };
-    match fpm::seconds(text) {
+    let Some((value, text)) = &scan.process_control_timeout else { return };
+    match fpm::seconds(value) {
         Some(0) => tracing::warn!(
             service = name,
             "process_control_timeout is 0 in php-fpm's configuration: a stop resets the requests in flight; set it to a few \

@@ -28,13 +28,20 @@ pub fn exposed(plan: &Plan, own_uid: u32, app: Option<&Identity>) -> Vec<String>
         }
     }
     let line = |(path, (reader, file)): (PathBuf, (String, PathBuf))| {
-        let (path, file) = (path.display(), file.display());
+        let (quoted, path, file) = (quoted(&path), path.display(), file.display());
         format!(
-            "{reader} reads {file} as root, and {app} could make itself root, since it may change {path}: chown -h root {path} \
-             && chmod go-w {path}"
+            "{reader} reads {file} as root, and {app} could make itself root, since it may change {path}: chown -h root {quoted} \
+             && chmod go-w {quoted}"
         )
     };
     found.into_iter().map(line).collect()
+}
+
+/// For a shell, which people paste it into: the application may have chosen the name.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |char: char| char.is_ascii_alphanumeric() || "/._-+@:".contains(char);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// Who reads which configuration as root.
@@ -90,6 +97,15 @@ mod tests {
     use crate::sys::users::Users;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    #[test]
+    fn a_name_is_no_command_of_the_remedys_shell() {
+        assert_eq!(
+            quoted(Path::new("/usr/local/etc/php-fpm.d/www.conf")),
+            "/usr/local/etc/php-fpm.d/www.conf"
+        );
+        assert_eq!(quoted(Path::new("/d/a;$(touch x)'b")), "'/d/a;$(touch x)'\\''b'");
+    }
 
     fn app() -> Identity {
         Users::parse("www-data:x:33:33::/:/bin/sh", "").find("www-data").unwrap()

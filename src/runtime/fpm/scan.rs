@@ -12,10 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// How deep `include` may nest here, which is deeper than FPM lets it.
-const INCLUDE_DEPTH: u8 = 10;
+/// How deep `include` may nest; FPM refuses more (fpm_conf_load_ini_file).
+const INCLUDE_DEPTH: u8 = 5;
 /// Far above the size of any such file, in bytes.
 const MAX: u64 = 1 << 20;
+/// Whoever can write one of the files could have more read than there is memory, or time: so many files, bytes and pools.
+const MOST_FILES: usize = 1000;
+const MOST_BYTES: usize = 4 << 20;
+const MOST_POOLS: usize = 500;
 /// What PHP is compiled with unless it says otherwise, as in the official images.
 const PREFIX: &str = "/usr/local";
 
@@ -26,12 +30,14 @@ pub struct Scan {
     pub pools: BTreeSet<String>,
     /// `listen` of each pool.
     pub listens: BTreeMap<String, String>,
+    /// The same as it is written: the values of variables are not for the log.
+    pub written: BTreeMap<String, String>,
     /// `pm.status_path` of each pool that sets one, and `pm.status_listen`.
     pub status_paths: BTreeMap<String, String>,
     pub status_listens: BTreeMap<String, String>,
-    /// `process_control_timeout` as the image sets it, as written.
-    pub process_control_timeout: Option<String>,
-    /// `error_log` as the image sets it.
+    /// `process_control_timeout` as the image sets it, and as it is written.
+    pub process_control_timeout: Option<(String, String)>,
+    /// `error_log` as it is written.
     pub error_log: Option<String>,
     /// All that was read, and the directories that all files of a name are included from.
     pub sources: BTreeSet<PathBuf>,
@@ -46,6 +52,8 @@ pub fn scan(main: &Path, command: &[String], env: &Variables) -> Scan {
         variable: &variable,
         section: String::new(),
         prefixes: BTreeMap::new(),
+        files: 0,
+        bytes: 0,
         found: Scan::default(),
     };
     reader.file(main, INCLUDE_DEPTH);
@@ -85,30 +93,37 @@ struct Reader<'a> {
     section: String,
     /// `prefix` of each pool that has one.
     prefixes: BTreeMap<String, String>,
+    files: usize,
+    bytes: usize,
     found: Scan,
 }
 
 impl Reader<'_> {
     /// Goes on in the section that the including file is in, as FPM does.
     fn file(&mut self, path: &Path, depth: u8) {
+        self.files = self.files.saturating_add(1);
+        if self.files > MOST_FILES || self.bytes > MOST_BYTES {
+            return;
+        }
         let Ok(text) = files::read_configuration(path, MAX) else { return };
+        self.bytes = self.bytes.saturating_add(text.len());
         self.found.sources.insert(path.to_owned());
         for line in text.lines().map(str::trim) {
             if let Some((name, _)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
                 name.clone_into(&mut self.section);
-                if name != "global" {
+                if name != "global" && self.found.pools.len() < MOST_POOLS {
                     self.found.pools.insert(name.to_owned());
                 }
             } else if let Some((key, value)) = line.split_once('=') {
                 let value = value.split(';').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
-                let value = expand(value, self.variable);
                 self.entry(key.trim(), value, depth);
             }
         }
     }
 
-    fn entry(&mut self, key: &str, value: String, depth: u8) {
+    fn entry(&mut self, key: &str, written: &str, depth: u8) {
         let pool = self.section.clone();
+        let value = expand(written, self.variable);
         match key {
             "include" => {
                 let pattern = self.prefix.join(value);
@@ -118,14 +133,17 @@ impl Reader<'_> {
                     self.file(&included, depth.saturating_sub(1));
                 }
             }
-            "process_control_timeout" => self.found.process_control_timeout = Some(value),
-            "error_log" => self.found.error_log = Some(value),
-            _ if value.is_empty() => {}
+            "process_control_timeout" => {
+                self.found.process_control_timeout = Some((value, written.to_owned()));
+            }
+            "error_log" => self.found.error_log = Some(written.to_owned()),
+            _ if value.is_empty() || !self.found.pools.contains(&pool) => {}
             "prefix" => {
                 self.prefixes.insert(pool, value);
             }
             "listen" => {
                 let address = self.address(&pool, &value);
+                self.found.written.insert(pool.clone(), written.to_owned());
                 self.found.listens.insert(pool, address);
             }
             "pm.status_listen" => {
@@ -257,6 +275,19 @@ mod tests {
         );
         assert_eq!(found.status_paths.get("api").map(String::as_str), Some("/s/api"));
         assert!(found.pools.contains("lost"));
+    }
+
+    /// Each of eight files includes all of them, and FPM gives up at the fifth.
+    #[test]
+    fn files_that_include_each_other_end_soon() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = format!("include={}/*.conf\n", dir.path().display());
+        for name in 0..8 {
+            let pools: String = (0..100).map(|pool| format!("[p{name}-{pool}]\n")).collect();
+            fs::write(dir.path().join(format!("{name}.conf")), format!("{pools}{all}")).unwrap();
+        }
+        let found = scan(&dir.path().join("0.conf"), &[], &Variables::new());
+        assert_eq!((found.pools.len(), found.sources.len()), (MOST_POOLS, 9));
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn pools_are_found_through_includes_and_the_last_timeout_wins() {
     fs::write(pools.join("z.conf.bak"), "[old]\n").unwrap();
     let found = scan(&main, &[], &Variables::new());
     assert_eq!(found.pools.iter().map(String::as_str).collect::<Vec<_>>(), ["api", "www"]);
-    assert_eq!(found.process_control_timeout.as_deref(), Some("3s"));
+    assert_eq!(found.process_control_timeout, Some(("3s".into(), "3s".into())));
     assert_eq!(found.listens.get("www").map(String::as_str), Some("/run/fpm.sock"));
 }
 
