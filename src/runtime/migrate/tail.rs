@@ -2,6 +2,9 @@
 
 /// How much of it is kept.
 const MOST: usize = 64 * 1024;
+/// The longest name with what follows it, in bytes: names of tables have 64 characters at most, paths of SQLite files more. The
+/// application writes what it likes, and to look for the end of a name each time in all that follows would take seconds.
+const MOST_NAME: usize = 1024;
 
 /// What the lock lies in, and is not there yet: on a first deploy with the cache in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +89,7 @@ fn named<'a>(
     let (before, after) = (before.to_owned(), after.to_owned());
     text.match_indices(&before).map(|(at, _)| at).collect::<Vec<_>>().into_iter().filter_map(move |at| {
         let rest = text.get(at.saturating_add(before.len())..)?;
+        let rest = rest.get(..rest.floor_char_boundary(MOST_NAME))?;
         let name = rest.split(ends).next().unwrap_or_default();
         rest.strip_prefix(name)?.starts_with(&after).then_some(name)
     })
@@ -167,6 +171,13 @@ mod tests {
         {
             assert_eq!(missing(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_without_an_end_is_none() {
+        let endless = format!("database ({}", "x".repeat(2 * MOST_NAME));
+        assert_eq!(missing(&format!("{endless}) does not exist")), None);
+        assert_eq!(missing(&format!("{endless}) Unknown database 'shop'")), Some(Missing::Database));
     }
 
     #[test]
