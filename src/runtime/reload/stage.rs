@@ -227,15 +227,17 @@ fn double(from: &Dir, name: &OsStr, to: &Dir, new: &OsStr) -> io::Result<()> {
 }
 
 fn copy(from: &Dir, name: &OsStr, to: &Dir, new: &OsStr) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt as _, fchown};
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
     let source = from.open_file(name, Owner::Anyone)?;
     let data = source.metadata()?;
     let mut target = to.create_new(new, 0o600)?;
     if io::copy(&mut source.take(MOST_COPIED.saturating_add(1)), &mut target)? > MOST_COPIED {
         return Err(io::Error::other(format!("it is larger than {MOST_COPIED} bytes")));
     }
-    // The owner comes last: without FOWNER root may not change the mode of what is another's.
-    target.set_permissions(data.permissions())?;
+    // Without set-user-ID and the like: until it is handed over, the copy is init's with the content of the application. The
+    // owner comes last: without FOWNER root may not change the mode of what is another's.
+    target.set_permissions(Permissions::from_mode(data.mode() & 0o777))?;
     fchown(&target, Some(data.uid()), Some(data.gid()))
 }
 
@@ -299,6 +301,18 @@ mod tests {
         assert_eq!(fs::read_to_string(dir.path().join("a")).unwrap(), "old");
         assert!(!dir.path().join("b").exists());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_copy_has_no_rights_of_its_owner() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a");
+        fs::write(&file, "x").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o6755)).unwrap();
+        let open = Dir::open(dir.path()).unwrap();
+        copy(&open, OsStr::new("a"), &open, OsStr::new("b")).unwrap();
+        assert_eq!(fs::metadata(dir.path().join("b")).unwrap().permissions().mode() & 0o7777, 0o755);
     }
 
     #[test]
