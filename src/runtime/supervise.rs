@@ -189,6 +189,8 @@ impl Loop<'_> {
     }
 
     pub(super) async fn due(&mut self, due: Vec<crate::schedule::Due>) -> Option<u8> {
+        // Told together, so that those of one minute are forked in a row.
+        let mut events = Vec::new();
         for due in due {
             let name = self.plan.crons.get(usize::from(due.unit)).map_or("", |cron| cron.name.as_str());
             if due.missed > 0 {
@@ -205,11 +207,9 @@ impl Loop<'_> {
             if due.lag > LATE {
                 tracing::warn!(service = name, "starts {} late", Words(due.lag));
             }
-            if let Some(code) = self.feed(Event::CronDue { unit: due.unit }).await {
-                return Some(code);
-            }
+            events.push(Event::CronDue { unit: due.unit });
         }
-        None
+        self.feed_all(events).await
     }
 
     /// Tells the core one event and does everything that follows from it.
