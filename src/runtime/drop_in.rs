@@ -5,7 +5,6 @@ use super::shell::Site;
 use super::state_dir;
 use crate::config::plan::{Plan, ProbePlan, ServicePlan};
 use crate::fetch::place::{Target, place};
-use crate::files;
 use crate::probe::warm_up::SCRIPT;
 use crate::supervisor::words::Words;
 use crate::sys::users::Identity;
@@ -74,9 +73,8 @@ pub fn prepare(site: &mut Site) -> Vec<StatusPage> {
         match placed {
             Ok(()) => drop_in.apply(&mut site.plan),
             Err(error) => {
-                // The preflight has told already why the state directory cannot be used.
-                let told = trusted.is_err() || files::probe_writable(&site.plan.state_dir, None).is_err();
-                let why = if told { String::new() } else { format!("{error}: ") };
+                // The preflight has told already why the state directory is not init's own.
+                let why = if trusted.is_err() { String::new() } else { format!("{error}: ") };
                 tracing::warn!(
                     service = drop_in.name,
                     "{why}runs with the image's configuration alone; set process_control_timeout in it, or a stop cuts \

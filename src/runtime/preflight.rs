@@ -74,7 +74,7 @@ fn report(problems: &[Problem], mode: &Mode) -> Result<(), End> {
     match problems.first() {
         Some(first) => {
             if problems.len() > 1 {
-                tracing::error!("{} problems must be mended before this container can start", problems.len());
+                tracing::error!("{} problems must be mended first", problems.len());
             }
             Err(End::Failed(first.code))
         }
