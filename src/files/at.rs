@@ -7,7 +7,7 @@ use super::open::{Owner, SAFE, kind, open_at};
 use super::walk::{DirectoryError, open_directory};
 use crate::sys::fd;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{LinkatFlags, UnlinkatFlags, linkat, unlinkat};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
@@ -197,6 +197,28 @@ impl Dir {
             fd::fchown(&dir.fd, uid, gid)?;
         }
         Ok(dir)
+    }
+
+    /// Gives its owner all rights to it, where they are missing. For that owner.
+    ///
+    /// # Errors
+    /// It is another user's.
+    pub(super) fn open_up(&self) -> io::Result<()> {
+        let mode = self.entry()?.mode;
+        if mode & 0o700 == 0o700 {
+            Ok(())
+        } else {
+            Ok(fchmod(&self.fd, Mode::from_bits_truncate(mode | 0o700))?)
+        }
+    }
+
+    /// As [`Dir::open_up`], of a directory in it that cannot be opened. A link that takes its place meanwhile is followed: its
+    /// maker can do no more to what it leads to than whose rights this thread has.
+    ///
+    /// # Errors
+    /// It is another user's.
+    pub(super) fn open_up_below(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
+        Ok(fchmodat(&self.fd, name.as_ref(), Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?)
     }
 
     /// Removes a name that is no directory.

@@ -128,13 +128,53 @@ fn a_tree_is_removed_without_opening_or_following_anything_in_it() {
 }
 
 #[test]
-fn a_tree_without_end_is_given_up() {
+fn a_tree_is_removed_however_deep_and_wide() {
     let root = tempfile::tempdir().unwrap();
-    let mut path = root.path().join("deep");
-    (0..100).for_each(|_| path.push("d"));
-    fs::create_dir_all(&path).unwrap();
-    let error = remove_tree(&Dir::open(root.path()).unwrap(), "deep").unwrap_err();
-    assert!(error.to_string().contains("nested deeper"), "{error}");
+    let top = Dir::open(root.path()).unwrap();
+    let mut dir = top.make_dir("deep", 0o700, None).unwrap();
+    // Far more levels than a process has descriptors, and than fit into a path.
+    for level in 0..5000 {
+        let below = dir.make_dir("d", 0o700, None).unwrap();
+        if level % 100 == 0 {
+            (0..30).for_each(|n| drop(dir.create_new(format!("{n}"), 0o600).unwrap()));
+            below.make_dir("beside", 0o700, None).unwrap().make_dir("x", 0o700, None).unwrap();
+        }
+        dir = below;
+    }
+    drop(dir);
+    remove_tree(&top, "deep").unwrap();
+    assert!(top.names(1).unwrap().is_empty());
+}
+
+#[test]
+fn a_removal_with_the_rights_of_a_user_takes_what_is_that_users_and_nothing_else() {
+    if !is_root() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let at = |name: &str| root.path().join("dir").join(name);
+    fs::create_dir_all(at("shared/deep")).unwrap();
+    fs::create_dir_all(at("closed/below")).unwrap();
+    for name in ["shared/deep/roots", "shared/theirs", "closed/below/theirs", "theirs"] {
+        fs::write(at(name), "").unwrap();
+    }
+    for name in ["", "shared/theirs", "closed", "closed/below", "closed/below/theirs", "theirs"] {
+        lchown(at(name), Some(33), Some(33)).unwrap();
+    }
+    // As an application may have it from its image: root's, and the group may write it.
+    lchown(at("shared"), Some(0), Some(33)).unwrap();
+    for (name, mode) in [("shared", 0o775), ("closed/below", 0), ("closed", 0), ("", 0)] {
+        fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let user = Users::parse("www-data:x:33:33::/:/bin/sh", "").find("www-data").unwrap();
+    let dir = Dir::open(&at("")).unwrap();
+    let error = as_user(Some(&user), || empty(&dir, &|| true)).unwrap().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+    assert_eq!(dir.names(9).unwrap(), ["shared"]);
+    assert!(at("shared/deep/roots").exists() && !at("shared/theirs").exists());
+    let late = empty(&dir, &|| false).unwrap_err();
+    assert!(late.to_string().contains("too long") && at("shared/deep/roots").exists());
 }
 
 #[test]

@@ -54,10 +54,8 @@ pub async fn boot(shell: &mut Shell, mode: &Mode) -> Result<(), End> {
     let (site, its_mode) = (shell.site(), mode.clone());
     let work = OffLoop::start(move |progress| {
         let mut site = site.with(progress);
-        let checked = preflight::preflight(&mut site, &its_mode);
+        let checked = preflight::preflight(&mut site, &its_mode, &super::reload::sweep);
         if checked.is_ok() && its_mode.boots() {
-            // Once the state directory is init's own.
-            super::reload::sweep(&site);
             tell_of_no_dotenv(&site);
         }
         checked

@@ -18,12 +18,14 @@ const DIRECTORY_MODE: u32 = 0o755;
 /// Checks and prepares; every problem is logged. For a thread of its own: any of the paths may be on a file system that does
 /// not answer.
 ///
+/// `sweep` removes what an earlier init left, which may be what fills a file system; a reload has nothing to sweep.
+///
 /// Without a boot none of them ends anything: whoever asks for that wants to
 /// look at a container that has some.
 ///
 /// # Errors
 /// [`End::Failed`] with the code of the first problem.
-pub fn preflight(shell: &mut Site, mode: &Mode) -> Result<(), End> {
+pub fn preflight(shell: &mut Site, mode: &Mode, sweep: &dyn Fn(&mut Site)) -> Result<(), End> {
     let plan = shell.plan.clone();
     if let (Some(user), true) = (&plan.user, shell.own_uid != 0) {
         tracing::info!("user \"{user}\" is ignored: init runs as uid {}, so everything does", shell.own_uid);
@@ -41,7 +43,7 @@ pub fn preflight(shell: &mut Site, mode: &Mode) -> Result<(), End> {
         // What the application may write cannot be found out either.
         return report(&problems, mode);
     }
-    state_directory(shell, mode, app.as_ref(), &mut problems);
+    state_directory(shell, mode, app.as_ref(), sweep, &mut problems);
     if *mode == Mode::Supervise {
         for warning in exposed::exposed(&plan, shell.own_uid, app.as_ref()) {
             tracing::warn!("{warning}");
@@ -82,14 +84,28 @@ fn report(problems: &[Problem], mode: &Mode) -> Result<(), End> {
     }
 }
 
-/// Makes or takes over the state directory, where something is to be placed in it.
-fn state_directory(shell: &Site, mode: &Mode, app: Option<&Identity>, problems: &mut Vec<Problem>) {
+/// Makes or takes over the state directory, where something is to be placed in it. For a boot it is swept before it is probed.
+fn state_directory(
+    shell: &mut Site,
+    mode: &Mode,
+    app: Option<&Identity>,
+    sweep: &dyn Fn(&mut Site),
+    problems: &mut Vec<Problem>,
+) {
     let needed = state_dir::needed(&shell.plan, mode);
+    shell.progress.at(&shell.plan.state_dir);
+    let mut made = Ok(());
+    if needed != Needed::No {
+        made = state_dir::claim(&shell.plan, shell.own_uid, app).map(drop);
+    }
+    if mode.boots() {
+        sweep(shell);
+    }
     if needed == Needed::No {
         return;
     }
     shell.progress.at(&shell.plan.state_dir);
-    let Err(error) = state_dir::prepare(&shell.plan, shell.own_uid, app) else { return };
+    let Err(error) = made.and_then(|()| state_dir::prepare(&shell.plan, shell.own_uid, app)) else { return };
     if needed == Needed::Required {
         problems.push(Problem { code: exit::CANT_CREATE, text: error });
     } else {

@@ -41,25 +41,37 @@ pub fn needed(plan: &Plan, mode: &Mode) -> Needed {
     }
 }
 
-/// Makes the state directory or takes it over, and whatever the plan has below it.
+/// Makes the state directory or takes it over.
 ///
 /// # Errors
 /// Why it cannot be used, with the remedy.
-pub fn prepare(plan: &Plan, own_uid: u32, app: Option<&Identity>) -> Result<(), String> {
+pub fn claim(plan: &Plan, own_uid: u32, app: Option<&Identity>) -> Result<Option<Owned>, String> {
     let dir = plan.state_dir.as_path();
     if own_uid != 0 {
-        return make_own(own_uid, dir, app);
+        files::make_directory(dir, None, MODE).map_err(|error| error.to_string())?;
+        return Ok(None);
     }
     refused_by_plan(plan, app)?;
     let owned = own(dir, app)?;
     if owned.taken_from.is_some() {
         forget_drop_ins(plan, &owned);
     }
-    for file in plan.files.iter().filter(|file| file.path.starts_with(dir)) {
-        make_way(&owned.dir, dir, &file.path, Kind::File, app)?;
-    }
-    if let Some(socket) = &plan.control.socket {
-        make_way(&owned.dir, dir, socket, Kind::Socket, app)?;
+    Ok(Some(owned))
+}
+
+/// Makes the state directory or takes it over, and whatever the plan has below it, and probes it.
+///
+/// # Errors
+/// Why it cannot be used, with the remedy.
+pub fn prepare(plan: &Plan, own_uid: u32, app: Option<&Identity>) -> Result<(), String> {
+    let dir = plan.state_dir.as_path();
+    if let Some(owned) = claim(plan, own_uid, app)? {
+        for file in plan.files.iter().filter(|file| file.path.starts_with(dir)) {
+            make_way(&owned.dir, dir, &file.path, Kind::File, app)?;
+        }
+        if let Some(socket) = &plan.control.socket {
+            make_way(&owned.dir, dir, socket, Kind::Socket, app)?;
+        }
     }
     files::probe_writable(dir, None).map_err(|error| error.to_string())
 }

@@ -270,3 +270,21 @@ fn without_root_a_state_directory_stays_as_it_is() {
         assert_eq!(facts(&setup.path("state/tls/.env")), (1000, 1000, 0o440));
     }
 }
+
+/// The caches of a reload are the application's, and the volume may be small.
+#[test]
+fn what_fills_the_volume_in_an_earlier_generation_keeps_no_boot_from_working() {
+    if !need(NEEDS) {
+        return;
+    }
+    let fill = "mkdir -p DIR/state; mount -t tmpfs -o size=512k,mode=0750 none DIR/state; cd DIR/state; \
+        mkdir -m 0750 .generations .generations/1; (cd .generations/1; \
+        for level in 1 2 3; do mkdir -p $(printf 'd/%.0s' $(seq 70)); cd -P $(printf 'd/%.0s' $(seq 70)); done; \
+        head -c 10000000 /dev/zero > x || true); chown -R 33:33 .generations/1; cd /";
+    for place in PLACES {
+        let setup = Setup::new(place, FILES).before(fill);
+        setup.file("source", SECRET, 0o600);
+        let done = setup.sh("cat DIR/state/.env".replace("DIR", setup.path("").to_str().unwrap()).as_str());
+        assert_eq!((done.code, done.stdout.as_str()), (0, SECRET), "{}", done.stderr);
+    }
+}

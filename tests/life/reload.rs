@@ -35,8 +35,11 @@ echo "$CONFIG" >> @DIR/steps
 
 /// A container that runs with `VALUE=1`.
 fn running(more: &str) -> Container {
-    let config = config(more);
-    let container = Container::new(&config).script("cache", STEP);
+    running_with(&config(more))
+}
+
+fn running_with(config: &str) -> Container {
+    let container = Container::new(config).script("cache", STEP);
     fs::write(container.file("source"), "VALUE=1\n").unwrap();
     let container = container.start();
     eventually("the service has its cache", PATIENCE, || {
@@ -94,6 +97,34 @@ fn a_reload_brings_a_new_file_into_a_new_generation_of_caches() {
     eventually("what no process uses is gone", PATIENCE, || (made(&container) == ["3"]).then_some(()));
     assert!(container.file("state/.generations/3/views/one").exists());
     assert_eq!(container.stop(PATIENCE).0, 0);
+    assert!(made(&container).is_empty(), "nobody uses it any more");
+}
+
+/// The application may move directories of root's that it cannot empty, and with them could have root remove anything.
+#[test]
+fn what_is_not_the_applications_stays_where_it_moved_it_and_is_told_at_once() {
+    if !need(NEEDS) {
+        return;
+    }
+    let mut container = running_with(&format!("user = 'www-data'\n{}", config("stop-timeout = '1s'\n")));
+    source(&container, "VALUE=2\nHANG=1\n");
+    container.signal("HUP");
+    let roots = container.file("state/.generations/1/roots");
+    eventually("the step has made its caches", PATIENCE, || {
+        container.file("state/.generations/1/views/one").exists().then_some(())
+    });
+    fs::create_dir(&roots).unwrap();
+    fs::write(roots.join("file"), "x").unwrap();
+    container.says("everything stays as it was", 1);
+    let log = container.says("cannot remove", 1);
+    assert!(log.contains(".generations/1: permission denied for its owner"), "{log}");
+    assert!(roots.join("file").exists() && !container.file("state/.generations/1/views").exists());
+    source(&container, "VALUE=2\n");
+    container.signal("HUP");
+    container.says("reloaded in", 1);
+    assert!(container.file("state/.generations/2/views/one").exists());
+    assert_eq!(container.stop(PATIENCE).0, 0);
+    assert_eq!(made(&container), ["1"]);
 }
 
 /// The key is in init's own environment for as long as init lives, whatever the plan says by then.

@@ -40,6 +40,7 @@ use scratch::Scratch;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 use work::{Next, Work};
 
@@ -98,8 +99,8 @@ pub struct Reloads {
     number: u32,
     generation: Option<Scratch>,
     old: Vec<Old>,
-    /// The last removal of what was not used.
-    discarded: Option<OffLoop<()>>,
+    /// Removals of what is not used any more.
+    discarded: Vec<OffLoop<()>>,
     /// Variables that PHP-FPM's drop-in spells out, since its master may run with other values.
     literals: BTreeSet<String>,
     first: Rc<Plan>,
@@ -117,7 +118,7 @@ impl Reloads {
             number: 0,
             generation: None,
             old: Vec::new(),
-            discarded: None,
+            discarded: Vec::new(),
             literals: BTreeSet::new(),
             first: Rc::clone(&shell.plan),
         }
@@ -159,11 +160,15 @@ impl Reloads {
         None
     }
 
-    /// Waits for the thread that works for a reload; for ever where none does. Safe to cancel. Call [`Reloads::go_on`] then.
+    /// Waits for the thread that works for a reload; for ever where none does. Meanwhile it shows what removals have to say.
+    /// Safe to cancel. Call [`Reloads::go_on`] then.
     pub async fn made(&mut self) {
-        let Some(work) = &mut self.work else { return std::future::pending().await };
-        work.made().await;
-        self.number = self.number.max(work.number);
+        let Some(work) = &mut self.work else { return removed(&mut self.discarded).await };
+        tokio::select! {
+            biased;
+            () = work.made() => self.number = self.number.max(work.number),
+            () = removed(&mut self.discarded) => {}
+        }
     }
 
     /// A child of a reload has ended.
@@ -222,7 +227,7 @@ impl Reloads {
     /// Forgets what goes on, with all that it has made and nobody uses.
     fn discard(&mut self) {
         if let Some(work) = self.work.take() {
-            self.discarded = work.discard().or(self.discarded.take());
+            self.discarded.extend(work.discard());
         }
     }
 
@@ -269,7 +274,7 @@ impl Reloads {
         let (literals, pages) = (std::mem::take(&mut work.literals), std::mem::take(&mut work.pages));
         shell.origins.extend(std::mem::take(&mut work.origins));
         let summary = std::mem::take(&mut work.summary);
-        self.discarded = work.discard().or(self.discarded.take());
+        self.discarded.extend(work.discard());
         let now = clock::now();
         if let Some(generation) = &mut generation {
             generation.keep();
@@ -380,9 +385,15 @@ impl Reloads {
             let _ = tokio::time::timeout(shell.moment(), work.made()).await;
         }
         self.discard();
-        if let Some(discarded) = self.discarded.take() {
-            shell.tidy_up(discarded).await;
-        }
+        // No process uses one any more.
+        let old = std::mem::take(&mut self.old).into_iter().map(|old| old.generation);
+        self.discarded.extend(old.chain(self.generation.take()).map(Scratch::remove_later));
+        let all = async {
+            for removal in &mut self.discarded {
+                let _ = removal.done().await;
+            }
+        };
+        let _ = tokio::time::timeout(shell.moment(), all).await;
     }
 
     /// Removes the generations that no process uses any more.
@@ -400,10 +411,19 @@ impl Reloads {
                 self.old.push(Old { look, ..old });
             } else {
                 tracing::debug!("removing {}", old.generation.path().display());
-                old.generation.remove_later();
+                self.discarded.push(old.generation.remove_later());
             }
         }
     }
+}
+
+/// Shows what removals have to say once they are done. Never ends.
+async fn removed(removals: &mut Vec<OffLoop<()>>) {
+    std::future::poll_fn(|context| {
+        removals.retain_mut(|removal| std::pin::pin!(removal.done()).poll(context).is_pending());
+        Poll::Pending
+    })
+    .await
 }
 
 /// The directory of a path, as a text in an environment.

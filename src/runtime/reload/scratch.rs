@@ -6,6 +6,7 @@
 
 use crate::exit;
 use crate::files::{self, Dir, DirId, Kind};
+use crate::runtime::clock::Timeout;
 use crate::runtime::failure::Failure;
 use crate::runtime::off_loop::OffLoop;
 use crate::sys::users::Identity;
@@ -13,6 +14,7 @@ use crate::sys::words;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// Its owner and the owner's group: what is in it may be secret.
 const MODE: u32 = 0o750;
@@ -23,6 +25,10 @@ const MARK: &str = ".made-by-init";
 const TRIES: u32 = 1000;
 /// So many names of a directory are looked at for what was left: whoever may write there can fill it.
 const MOST_NAMES: usize = 100_000;
+/// What the removal of one directory may take: whoever owns it may fill it as fast as it is emptied.
+const REMOVAL: Duration = Duration::from_secs(60);
+/// The group of an owner that is not the application: one that owns nothing.
+const NO_GROUP: u32 = 65534;
 
 /// Removed when it is dropped, unless it was kept.
 pub struct Scratch {
@@ -30,6 +36,8 @@ pub struct Scratch {
     name: OsString,
     dir: Dir,
     id: DirId,
+    /// Whose it is; what is in it is removed with no more rights than that user's.
+    owner: Option<Identity>,
     kept: bool,
 }
 
@@ -45,17 +53,17 @@ impl Scratch {
     ) -> Result<Self, Failure> {
         let refused = |text: String| Failure::new(exit::CANT_CREATE, text);
         let parent = Dir::open(parent).map_err(|error| refused(error.to_string()))?;
-        let owner = owner.map(|owner| (owner.uid, owner.gid));
+        let ids = owner.map(|owner| (owner.uid, owner.gid));
         for _ in 0..TRIES {
             let name = OsString::from(names());
-            match parent.make_dir(&name, MODE, owner) {
+            match parent.make_dir(&name, MODE, ids) {
                 Ok(dir) => {
                     // Where there are no locks (some network file systems) it is only less protected from a neighbour.
                     let _ = dir.try_lock();
                     let id = dir.id().map_err(|error| {
                         refused(format!("cannot examine {}: {}", dir.path().display(), words(&error)))
                     })?;
-                    let made = Self { parent, name, dir, id, kept: false };
+                    let made = Self { parent, name, dir, id, owner: owner.cloned(), kept: false };
                     if is_shared(&made.parent) {
                         made.dir.create_new(MARK, 0o400).map_err(|error| {
                             refused(format!("cannot write in {}: {}", made.path().display(), words(&error)))
@@ -106,37 +114,53 @@ impl Scratch {
     }
 
     /// Removes it without waiting: there may be a thousand files, and the disk may be slow.
-    pub fn remove_later(mut self) {
+    pub fn remove_later(mut self) -> OffLoop<()> {
         self.kept = false;
-        let _ = OffLoop::start(move |_| drop(self));
+        OffLoop::start(move |_| drop(self))
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         if !self.kept {
-            remove(&self.parent, &self.name, &self.dir);
+            let limit = Timeout::new(REMOVAL);
+            remove(&self.parent, &self.name, &self.dir, self.owner.as_ref(), &|| !limit.is_over());
         }
     }
 }
 
-/// Empties `dir` and removes it. Its name may stand for another directory by now: who may write the parent could have given it to
-/// one of root's. What that holds stays, since only an empty directory is removed by its name.
-fn remove(parent: &Dir, name: &OsStr, dir: &Dir) {
-    match files::empty(dir).and_then(|()| parent.remove_dir(name)) {
+/// Empties `dir` with the rights of `owner`, who may have moved directories of root's into it, and removes it. Its name may
+/// stand for another directory by now: who may write the parent could have given it to one of root's. What that holds
+/// stays, since only an empty directory is removed by its name.
+fn remove(parent: &Dir, name: &OsStr, dir: &Dir, owner: Option<&Identity>, goes_on: &dyn Fn() -> bool) {
+    let emptied = files::as_user(owner, || files::empty(dir, goes_on)).flatten();
+    match emptied.and_then(|()| parent.remove_dir(name)) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => {
-            tracing::warn!("cannot remove {}: {}", parent.path().join(name).display(), words(&error));
+            let path = parent.path().join(name);
+            let remedy = match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    " for its owner: what that user may not remove stays, so look what it is, and remove it by hand"
+                }
+                _ => "",
+            };
+            tracing::warn!("cannot remove {}: {}{remedy}", path.display(), words(&error));
         }
     }
 }
 
-/// Removes what dead processes left in `parent` under names that `is_ours`.
+/// Removes what dead processes left in `parent` under names that `is_ours`, as long as `goes_on` says so.
 ///
 /// In a directory that another user may write, that user could give any directory of root's such a name: there only what
-/// init has marked is removed.
-pub fn sweep(parent: &Path, is_ours: &dyn Fn(&str) -> bool) {
+/// init has marked is removed, and what is empty. What is in a directory of another user's is removed with that user's
+/// rights.
+pub fn sweep(
+    parent: &Path,
+    is_ours: &dyn Fn(&str) -> bool,
+    app: Option<&Identity>,
+    goes_on: &dyn Fn() -> bool,
+) {
     let Ok(parent) = Dir::open(parent) else { return };
     let shared = is_shared(&parent);
     for name in parent.names(MOST_NAMES).unwrap_or_default() {
@@ -146,10 +170,30 @@ pub fn sweep(parent: &Path, is_ours: &dyn Fn(&str) -> bool) {
             continue;
         }
         let Ok(dir) = parent.open_dir(&name) else { continue };
-        if (!shared || is_marked(&dir)) && dir.try_lock().is_ok() {
-            tracing::info!("removing {}, which an earlier init left", dir.path().display());
-            remove(&parent, &name, &dir);
+        if dir.try_lock().is_err() {
+            continue;
         }
+        if !shared || is_marked(&dir) {
+            tracing::info!("removing {}, which an earlier init left", dir.path().display());
+            remove(&parent, &name, &dir, owner(&dir, app).as_ref(), goes_on);
+        } else if !is_shared(&dir) {
+            // Made by an init that was killed before it could mark it, if it is empty, and only then it is removed.
+            let _ = parent.remove_dir(&name);
+        }
+    }
+}
+
+/// Whose rights suffice to remove what is in a directory: `None` for init's own, in one that nobody else may write.
+fn owner(dir: &Dir, app: Option<&Identity>) -> Option<Identity> {
+    if !is_shared(dir) {
+        return None;
+    }
+    let uid = dir.entry().map_or(0, |entry| entry.uid);
+    match app {
+        Some(app) if uid == 0 || uid == app.uid => Some(app.clone()),
+        None if uid == 0 => None,
+        // The application ran as another user then.
+        _ => Some(Identity { uid, gid: NO_GROUP, groups: Vec::new(), name: None, home: None, shell: None }),
     }
 }
 
@@ -188,14 +232,14 @@ mod tests {
         let mut two = Scratch::make(dir.path(), &mut numbered(&mut number), None).unwrap();
         assert_eq!(number, 2);
         fs::create_dir(dir.path().join("x-y")).unwrap();
-        sweep(dir.path(), &is_ours);
+        sweep(dir.path(), &is_ours, None, &|| true);
         assert!(one.path().exists() && two.path().exists());
         let (first, second) = (one.path().to_owned(), two.path().to_owned());
         drop(one);
         two.keep();
         drop(two);
         assert!(!first.exists() && second.exists());
-        sweep(dir.path(), &is_ours);
+        sweep(dir.path(), &is_ours, None, &|| true);
         assert!(!second.exists() && dir.path().join("x-y").exists());
     }
 
@@ -232,7 +276,7 @@ mod tests {
         for name in [".lock", "app.env"] {
             nix::unistd::mkfifo(&left.join(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
         }
-        sweep(dir.path(), &is_ours);
+        sweep(dir.path(), &is_ours, None, &|| true);
         assert!(!left.exists());
     }
 
@@ -242,7 +286,7 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         fs::write(other.path().join("file"), "x").unwrap();
         symlink(other.path(), dir.path().join("x-7")).unwrap();
-        sweep(dir.path(), &is_ours);
+        sweep(dir.path(), &is_ours, None, &|| true);
         assert!(other.path().join("file").exists() && dir.path().join("x-7").exists());
     }
 
@@ -269,8 +313,42 @@ mod tests {
         let left = own.path().to_owned();
         own.keep();
         drop(own);
-        sweep(dir.path(), &is_ours);
-        assert!(uploads.join("file").exists() && forged.exists() && !left.exists());
+        // Its init was killed before it could mark it.
+        let unmarked = dir.path().join("x-4");
+        fs::create_dir(&unmarked).unwrap();
+        sweep(dir.path(), &is_ours, None, &|| true);
+        assert!(uploads.join("file").exists() && forged.exists() && !left.exists() && !unmarked.exists());
+    }
+
+    #[test]
+    fn a_generation_is_removed_with_the_rights_of_its_owner() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let app = crate::sys::users::Users::parse("", "").find("33:33").unwrap();
+        let fill = |path: &Path, uid: u32| {
+            fs::create_dir_all(path.join("roots/deep")).unwrap();
+            fs::write(path.join("roots/deep/file"), "").unwrap();
+            fs::write(path.join("theirs"), "").unwrap();
+            lchown(path.join("theirs"), Some(uid), Some(uid)).unwrap();
+            lchown(path, Some(uid), Some(uid)).unwrap();
+        };
+        let made = Scratch::make(dir.path(), &mut || "x-1".to_owned(), Some(&app)).unwrap();
+        let mut paths = vec![made.path().to_owned()];
+        fill(made.path(), 33);
+        drop(made);
+        // Left by an earlier init, for the application and for the user that it was before.
+        for (name, uid) in [("x-2", 33), ("x-3", 34)] {
+            paths.push(dir.path().join(name));
+            fill(&dir.path().join(name), uid);
+        }
+        sweep(dir.path(), &is_ours, Some(&app), &|| true);
+        for path in paths {
+            let all = (path.join("roots/deep/file").exists(), path.join("theirs").exists());
+            assert_eq!(all, (true, false), "{}", path.display());
+        }
     }
 
     #[test]

@@ -8,21 +8,26 @@ use crate::config::plan::{Env, FilePlan};
 use crate::exit;
 use crate::fetch::place::{Target, place};
 use crate::files::{self, Dir, DirId, Owner};
+use crate::runtime::clock::Timeout;
 use crate::runtime::failure::Failure;
 use crate::runtime::off_loop::Progress;
 use crate::runtime::shell::{Origin, Site};
+use crate::runtime::state_dir;
 use crate::sys::users::Identity;
 use crate::sys::words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const PREFIX: &str = ".init-reload-";
 /// What an earlier file is kept as until all are in their places.
 const EARLIER: &str = ".earlier-";
 /// The largest file that is copied where a file system has no hard links, in bytes.
 const MOST_COPIED: u64 = 64 << 20;
+/// What the sweep of a boot may take; the next one goes on with the rest.
+const SWEEP: Duration = Duration::from_secs(20);
 
 /// A file that waits.
 struct Waiting {
@@ -251,17 +256,26 @@ fn is_scratch(name: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Removes what a killed init left. For the boot, before it fetches anything.
-pub fn sweep(site: &Site) {
+/// Removes what an earlier init left. For the boot, once the state directory is init's own, and before anything is probed: the
+/// application may have filled the file system with its part of it.
+pub fn sweep(site: &mut Site) {
+    let app = site.identity(None).ok().flatten();
     let (plan, progress) = (&site.plan, &site.progress);
+    let limit = Timeout::new(SWEEP);
+    let goes_on = || !limit.is_over();
+    let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    // Where others could exchange it, nothing in it is known to be a generation.
+    if state_dir::trusted(site).is_ok() {
+        let generations = plan.state_dir.join(GENERATIONS);
+        progress.at(&generations);
+        scratch::sweep(&generations, &is_number, app.as_ref(), &goes_on);
+    }
     let parents = plan.files.iter().filter_map(|file| file.path.parent());
     let directories: BTreeSet<&Path> = parents.chain([plan.state_dir.as_path()]).collect();
     for directory in directories {
         progress.at(directory);
-        scratch::sweep(directory, &is_scratch);
+        scratch::sweep(directory, &is_scratch, app.as_ref(), &goes_on);
     }
-    let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
-    scratch::sweep(&plan.state_dir.join(GENERATIONS), &is_number);
 }
 
 #[cfg(test)]

@@ -197,7 +197,7 @@ pub(super) fn read(load: &Load, site: Site, progress: &Progress, mut number: u32
     keep_fixed(&site.plan, &mut plan);
     site.environment = site.environment.of_next_plan(&plan, &plan.env);
     site.plan = plan;
-    preflight::preflight(&mut site, &Mode::Supervise).map_err(|end| match end {
+    preflight::preflight(&mut site, &Mode::Supervise, &|_| {}).map_err(|end| match end {
         End::Failed(code) => Failure::new(code, "this configuration cannot run here, as the log says"),
         End::Stopped(signal) => Failure::new(exit::of_signal(signal.number()), "stopped"),
     })?;
