@@ -6,6 +6,7 @@
 use super::open::{Owner, SAFE, kind, open_at};
 use super::walk::{DirectoryError, open_directory};
 use crate::sys::fd;
+use crate::sys::identity::file_uid;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{LinkatFlags, UnlinkatFlags, linkat, unlinkat};
@@ -212,13 +213,21 @@ impl Dir {
         }
     }
 
-    /// As [`Dir::open_up`], of a directory in it that cannot be opened. A link that takes its place meanwhile is followed: its
-    /// maker can do no more to what it leads to than whose rights this thread has.
+    /// Opens a directory in it. With the rights of a user that has taken them from itself, it gets them back.
     ///
     /// # Errors
-    /// It is another user's.
-    pub(super) fn open_up_below(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
-        Ok(fchmodat(&self.fd, name.as_ref(), Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?)
+    /// As [`Dir::open_dir`].
+    pub fn open_closed_dir(&self, name: impl AsRef<OsStr>) -> io::Result<Self> {
+        let name = name.as_ref();
+        match self.open_dir(name) {
+            // For root it would be another user's, and its name could lead anywhere by now. A link of that user's leads to nothing
+            // that it could not change itself.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && file_uid() != 0 => {
+                fchmodat(&self.fd, name, Mode::S_IRWXU, FchmodatFlags::FollowSymlink)?;
+                self.open_dir(name)
+            }
+            result => result,
+        }
     }
 
     /// Removes a name that is no directory.

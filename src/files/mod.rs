@@ -37,9 +37,9 @@ pub use at::{Dir, DirId, Entry, Kind};
 pub use configuration::{open_configuration, read_configuration, read_given};
 pub use directory::{Made, make_directory, take_ownership};
 pub use open::{Owner, open, open_reference, open_to_copy, read, read_bounded, read_text};
-pub use own::{Owned, clear, is_roots_alone, own_directory};
+pub use own::{Owned, clear, is_roots_alone, own_directory, rights_to_empty};
 pub use probe::{ProbeError, probe_writable};
-pub use remove::{empty, remove_tree};
+pub use remove::empty;
 pub use users::read_users;
 pub use walk::DirectoryError;
 

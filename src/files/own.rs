@@ -7,14 +7,20 @@
 //! may. So files are never taken over, only replaced.
 
 use super::at::{Dir, Entry, Kind};
-use super::remove::remove_tree;
+use super::remove::empty;
 use super::walk::{DirectoryError, Found, Make, WRITABLE, make_private, resolve_guarded};
 use crate::sys::fd;
+use crate::sys::identity::as_user;
+use crate::sys::random;
+use crate::sys::users::Identity;
 use nix::sys::stat::{Mode, fchmod};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+
+/// A group that owns nothing.
+const NO_GROUP: u32 = 65534;
 
 /// A directory that root alone may change, at a path that root alone may change.
 #[derive(Debug)]
@@ -118,20 +124,52 @@ pub fn is_roots_alone(path: &Path) -> Result<(), DirectoryError> {
 /// Removes what another user left under a name in a directory of root's where a `wanted` is to be: what is of another
 /// kind. A file in the place of a file is no hindrance: it is replaced. A socket is: clients would reach its maker.
 ///
+/// A directory that its owner may not empty is renamed, since there may be directories of root's in it: to what.
+///
 /// # Errors
 /// It cannot be removed.
-pub fn clear(dir: &Dir, name: &OsStr, wanted: Kind) -> io::Result<()> {
+pub fn clear(dir: &Dir, name: &OsStr, wanted: Kind, app: Option<&Identity>) -> io::Result<Option<String>> {
     let found = match dir.look(name) {
         Ok(found) if found.uid != 0 => found,
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     match (found.kind, wanted) {
-        (Kind::Directory, Kind::Directory) => Ok(()),
-        (Kind::Directory, _) => remove_tree(dir, name),
-        (_, Kind::Directory | Kind::Socket) => dir.remove_file(name),
-        _ => Ok(()),
+        (Kind::Directory, Kind::Directory) => {}
+        (Kind::Directory, _) => {
+            let owner = rights_to_empty(&found, app);
+            let _ = as_user(owner.as_ref(), || empty(&dir.open_closed_dir(name)?, &|| true)).flatten();
+            if dir.remove_dir(name).is_err() {
+                let left = format!(".left-{:016x}", random());
+                dir.rename(name, dir, &left)?;
+                return Ok(Some(left));
+            }
+        }
+        (_, Kind::Directory | Kind::Socket) => dir.remove_file(name)?,
+        _ => {}
+    }
+    Ok(None)
+}
+
+/// Whose rights to use to empty a directory: those of its owner, who may have moved directories of root's into it that it
+/// may not empty. `None`: root's own, as for a directory that root alone may change.
+pub fn rights_to_empty(dir: &Entry, app: Option<&Identity>) -> Option<Identity> {
+    if dir.is_own() && dir.mode & WRITABLE == 0 {
+        return None;
+    }
+    match app {
+        Some(app) if dir.is_own() || dir.uid == app.uid => Some(app.clone()),
+        None if dir.is_own() => None,
+        // The application ran as another user then.
+        _ => Some(Identity {
+            uid: dir.uid,
+            gid: NO_GROUP,
+            groups: Vec::new(),
+            name: None,
+            home: None,
+            shell: None,
+        }),
     }
 }
 
@@ -259,10 +297,19 @@ mod tests {
         for name in ["env", "tls"] {
             lchown(at(name), Some(33), Some(33)).unwrap();
         }
-        for (name, wanted) in [("env", Kind::File), ("tls", Kind::Directory), ("roots", Kind::File)] {
-            clear(&dir, OsStr::new(name), wanted).unwrap();
+        fs::create_dir_all(at("full/roots/deep")).unwrap();
+        lchown(at("full"), Some(33), Some(33)).unwrap();
+        for path in [at("env/deep"), at("full/roots")] {
+            lchown(path, Some(0), Some(33)).unwrap();
         }
-        assert!(!at("env").exists() && fs::symlink_metadata(at("tls")).is_err() && at("roots").exists());
-        clear(&dir, OsStr::new("none"), Kind::File).unwrap();
+        for (name, wanted) in
+            [("env", Kind::File), ("full", Kind::File), ("tls", Kind::Directory), ("roots", Kind::File)]
+        {
+            let left = clear(&dir, OsStr::new(name), wanted, None).unwrap();
+            assert_eq!(fs::symlink_metadata(at(name)).is_ok(), name == "roots", "{name}");
+            assert_eq!(left.is_some(), name == "full");
+            assert!(left.is_none_or(|left| at(&left).join("roots/deep").exists()), "root's stays");
+        }
+        clear(&dir, OsStr::new("none"), Kind::File, None).unwrap();
     }
 }

@@ -5,7 +5,6 @@
 //! neither the stack nor the number of open descriptors grows with it. Only the caller's time is a limit.
 
 use super::at::{Dir, Kind};
-use crate::sys::identity::file_uid;
 use crate::sys::random;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -17,16 +16,6 @@ const MOST_DEPTH: usize = 16;
 const BATCH: usize = 1024;
 /// So many entries that cannot be removed are passed over; with more of them the removal is given up.
 const MOST_REFUSED: usize = 1000;
-
-/// Removes the directory `name` in `parent`, and what is in it.
-///
-/// # Errors
-/// It is not there, no directory, in use as a mount point, or holds what this thread may not remove.
-pub fn remove_tree(parent: &Dir, name: impl AsRef<OsStr>) -> io::Result<()> {
-    let name = name.as_ref();
-    empty(&parent.open_dir(name)?, &|| true)?;
-    parent.remove_dir(name)
-}
 
 /// Removes all that is in `dir`, as long as `goes_on` says so. What cannot be removed stays, and the rest is removed.
 ///
@@ -102,14 +91,7 @@ impl Removal<'_> {
         if dir.remove_dir(name).is_ok() {
             return Ok(());
         }
-        let below = dir.open_dir(name).or_else(|error| match error.kind() {
-            // For root it would be another user's, and its name could lead anywhere by now.
-            io::ErrorKind::PermissionDenied if file_uid() != 0 => {
-                dir.open_up_below(name)?;
-                dir.open_dir(name)
-            }
-            _ => Err(error),
-        })?;
+        let below = dir.open_closed_dir(name)?;
         if below.entry()?.device != self.device {
             return Err(io::Error::other("another file system is mounted in it"));
         }

@@ -9,6 +9,11 @@ use std::path::Path;
 
 const MAX: u64 = 1 << 20;
 
+fn remove_tree(parent: &Dir, name: &str) -> std::io::Result<()> {
+    empty(&parent.open_dir(name)?, &|| true)?;
+    parent.remove_dir(name)
+}
+
 fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }

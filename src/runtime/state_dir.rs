@@ -212,21 +212,28 @@ fn make_way(
         .filter_map(|part| if let Component::Normal(name) = part { Some(name) } else { None })
         .collect();
     let Some((last, above)) = names.split_last() else { return Ok(()) };
-    let stuck = |path: &Path, error: std::io::Error| {
-        format!(
-            "cannot remove {}, which another user left there: {}",
-            path.display(),
-            crate::sys::words(&error)
-        )
+    let clear = |at: &files::Dir, name: &OsStr, wanted: Kind, path: &Path| {
+        let left = files::clear(at, name, wanted, app).map_err(|error| {
+            let why = crate::sys::words(&error);
+            format!("cannot remove {}, which another user left there: {why}", path.display())
+        })?;
+        if let Some(left) = left {
+            tracing::warn!(
+                "moved {} out of the way, to {left} beside it: its owner may not remove all that is in it, so look what it is, \
+                 and remove it by hand",
+                path.display()
+            );
+        }
+        Ok::<(), String>(())
     };
     let mut path = dir.to_owned();
     let mut owned: Option<Owned> = None;
     for name in above {
         let at = owned.as_ref().map_or(state, |owned| &owned.dir);
         path.push(name);
-        files::clear(at, name, Kind::Directory).map_err(|error| stuck(&path, error))?;
+        clear(at, name, Kind::Directory, &path)?;
         owned = Some(own(&path, app)?);
     }
     let at = owned.as_ref().map_or(state, |owned| &owned.dir);
-    files::clear(at, last, wanted).map_err(|error| stuck(file, error))
+    clear(at, last, wanted, file)
 }

@@ -274,17 +274,21 @@ fn without_root_a_state_directory_stays_as_it_is() {
 /// The caches of a reload are the application's, and the volume may be small.
 #[test]
 fn what_fills_the_volume_in_an_earlier_generation_keeps_no_boot_from_working() {
-    if !need(NEEDS) {
+    if !need(&["root", "unshare", "setpriv"]) {
         return;
     }
     let fill = "mkdir -p DIR/state; mount -t tmpfs -o size=512k,mode=0750 none DIR/state; cd DIR/state; \
-        mkdir -m 0750 .generations .generations/1; (cd .generations/1; \
+        mkdir -m 0750 .generations .generations/1; chgrp 33 .generations; (cd .generations/1; \
         for level in 1 2 3; do mkdir -p $(printf 'd/%.0s' $(seq 70)); cd -P $(printf 'd/%.0s' $(seq 70)); done; \
-        head -c 10000000 /dev/zero > x || true); chown -R 33:33 .generations/1; cd /";
+        head -c 10000000 /dev/zero > x || true); chown -R 33:33 .generations/1; chmod 0 .generations/1; cd /";
     for place in PLACES {
-        let setup = Setup::new(place, FILES).before(fill);
-        setup.file("source", SECRET, 0o600);
-        let done = setup.sh("cat DIR/state/.env".replace("DIR", setup.path("").to_str().unwrap()).as_str());
-        assert_eq!((done.code, done.stdout.as_str()), (0, SECRET), "{}", done.stderr);
+        // Without them root cannot look into what is another user's.
+        for bounding in ["+all", "-dac_override,-dac_read_search"] {
+            let wrapper = format!("--bounding-set={bounding}");
+            let setup = Setup::new(place, FILES).before(fill).through(&["setpriv", &wrapper]);
+            setup.file("source", SECRET, 0o600);
+            let done = setup.sh(&format!("cat {}", setup.path("state/.env").display()));
+            assert_eq!((done.code, done.stdout.as_str()), (0, SECRET), "{bounding}: {}", done.stderr);
+        }
     }
 }

@@ -27,8 +27,6 @@ const TRIES: u32 = 1000;
 const MOST_NAMES: usize = 100_000;
 /// What the removal of one directory may take: whoever owns it may fill it as fast as it is emptied.
 const REMOVAL: Duration = Duration::from_secs(60);
-/// The group of an owner that is not the application: one that owns nothing.
-const NO_GROUP: u32 = 65534;
 
 /// Removed when it is dropped, unless it was kept.
 pub struct Scratch {
@@ -164,36 +162,24 @@ pub fn sweep(
     let Ok(parent) = Dir::open(parent) else { return };
     let shared = is_shared(&parent);
     for name in parent.names(MOST_NAMES).unwrap_or_default() {
-        if !name.to_str().is_some_and(is_ours)
-            || !parent.look(&name).is_ok_and(|it| it.kind == Kind::Directory)
-        {
+        let Ok(found) = parent.look(&name) else { continue };
+        if !name.to_str().is_some_and(is_ours) || found.kind != Kind::Directory {
             continue;
         }
-        let Ok(dir) = parent.open_dir(&name) else { continue };
+        let owner = files::rights_to_empty(&found, app);
+        // Root may not list it, for want of DAC_OVERRIDE, where its owner can.
+        let opened = files::as_user(owner.as_ref(), || parent.open_closed_dir(&name)).flatten();
+        let Ok(dir) = opened.or_else(|_| parent.open_dir(&name)) else { continue };
         if dir.try_lock().is_err() {
             continue;
         }
         if !shared || is_marked(&dir) {
             tracing::info!("removing {}, which an earlier init left", dir.path().display());
-            remove(&parent, &name, &dir, owner(&dir, app).as_ref(), goes_on);
+            remove(&parent, &name, &dir, owner.as_ref(), goes_on);
         } else if !is_shared(&dir) {
             // Made by an init that was killed before it could mark it, if it is empty, and only then it is removed.
             let _ = parent.remove_dir(&name);
         }
-    }
-}
-
-/// Whose rights suffice to remove what is in a directory: `None` for init's own, in one that nobody else may write.
-fn owner(dir: &Dir, app: Option<&Identity>) -> Option<Identity> {
-    if !is_shared(dir) {
-        return None;
-    }
-    let uid = dir.entry().map_or(0, |entry| entry.uid);
-    match app {
-        Some(app) if uid == 0 || uid == app.uid => Some(app.clone()),
-        None if uid == 0 => None,
-        // The application ran as another user then.
-        _ => Some(Identity { uid, gid: NO_GROUP, groups: Vec::new(), name: None, home: None, shell: None }),
     }
 }
 
