@@ -7,6 +7,7 @@
 use super::boot::End;
 use super::clock::{self, Timeout};
 use super::control;
+use super::failure::Failure;
 use super::journal::{self, Forwarded};
 use super::shell::{Happening, Shell};
 use super::signals::Signals;
@@ -14,8 +15,10 @@ use crate::exit;
 use crate::supervisor::Mono;
 use crate::supervisor::words::Words;
 use crate::sys::words;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -26,6 +29,9 @@ const WORTH_A_LINE: Duration = Duration::from_secs(5);
 const ON_STOP: Duration = Duration::from_millis(500);
 /// A file system that has not answered by then is taken for dead.
 pub const LIMIT: Duration = Duration::from_secs(60);
+/// A thread is asked for again after so long, then after twice as long each time, and no more after [`LAST_PAUSE`]: a second in all.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LAST_PAUSE: Duration = Duration::from_millis(512);
 
 /// Which path the work is at.
 #[derive(Clone, Default)]
@@ -44,49 +50,122 @@ impl Progress {
     }
 }
 
-/// Work that goes on.
+/// Tells of a thread whether it still works, also when nobody waits for it any longer.
+#[derive(Clone)]
+pub struct Watch {
+    alive: Weak<()>,
+    progress: Progress,
+}
+
+impl Watch {
+    /// It works, or hangs.
+    pub fn is_alive(&self) -> bool {
+        self.alive.strong_count() > 0
+    }
+
+    /// Which path it is at.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Work that goes on, or waits for a thread.
+///
+/// It is never done by who asked for it: where the system has no thread (the application may use up all that the container has),
+/// the loop would wait for a file system, and reap, answer and stop no more.
 pub struct OffLoop<T> {
     result: oneshot::Receiver<T>,
-    progress: Progress,
+    watch: Watch,
     lines: mpsc::Receiver<Forwarded>,
+    /// `None`: it has its thread.
+    waiting: Option<Waiting>,
+}
+
+/// Work without a thread. One that has just ended is counted a moment longer, so it is worth asking again.
+struct Waiting {
+    job: Arc<Mutex<Option<Job>>>,
+    /// Until the next time. Kept here, so that it wakes whoever waits though each wait is cut off.
+    until: Pin<Box<dyn Future<Output = ()>>>,
+    /// Doubles each time.
+    pause: Duration,
+}
+
+impl Waiting {
+    fn new(job: Arc<Mutex<Option<Job>>>, pause: Duration) -> Self {
+        Self { job, until: Box::pin(clock::until(Some(clock::now().after(pause)))), pause }
+    }
+}
+
+/// Gives `job` its thread, or leaves it where it is.
+fn spawn(job: &Arc<Mutex<Option<Job>>>) -> io::Result<()> {
+    let theirs = Arc::clone(job);
+    let run = move || {
+        let job = theirs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(job) = job {
+            job();
+        }
+    };
+    std::thread::Builder::new().name("files".to_owned()).spawn(run).map(drop)
+}
+
+/// Why work could not begin.
+fn no_thread(error: &io::Error) -> Failure {
+    let why = match error.raw_os_error() {
+        Some(libc::EAGAIN) => " (the limit of processes is reached: pids cgroup or nproc)",
+        Some(libc::ENOMEM) => " (the container's memory is used up)",
+        _ => "",
+    };
+    Failure::new(exit::OS, format!("cannot start a thread for files: {}{why}", words(error)))
+}
+
+/// This is the event loop's thread, where nothing may wait for a file system.
+pub fn is_loop() -> bool {
+    tokio::runtime::Handle::try_current().is_ok()
 }
 
 impl<T: Send + 'static> OffLoop<T> {
-    /// Starts `work`.
+    /// Starts `work`, at once or, where there is no thread for it, while [`OffLoop::done`] is waited for.
     pub fn start(work: impl FnOnce(&Progress) -> T + Send + 'static) -> Self {
         let progress = Progress::default();
         let (send, result) = oneshot::channel();
         let own = progress.clone();
         let (log, lines) = mpsc::channel();
-        let all = move || {
-            // Nobody waits for it any more: the container stops.
-            let _ = send.send(work(&own));
-        };
-        // Kept outside the thread, which takes it: without a thread (a limit on processes) it is done here.
-        let all = Arc::new(Mutex::new(Some(all)));
-        let take = move |all: &Mutex<Option<_>>| all.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let theirs = Arc::clone(&all);
-        let thread = std::thread::Builder::new().name("files".to_owned());
-        let started = thread.spawn(move || {
+        let alive = Arc::new(());
+        let watch = Watch { alive: Arc::downgrade(&alive), progress };
+        let job: Job = Box::new(move || {
             journal::forward(log);
-            if let Some(work) = take(&theirs) {
-                work();
-            }
+            // Nobody waits for it any more: the container stops, or it was given up.
+            let _ = send.send(work(&own));
+            drop(alive);
         });
-        if let Err(error) = started {
-            tracing::debug!("cannot start a thread for files: {}: going on without one", words(&error));
-            if let Some(work) = all.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                work();
-            }
-        }
-        Self { result, progress, lines }
+        let job = Arc::new(Mutex::new(Some(job)));
+        let waiting = spawn(&job).is_err().then(|| Waiting::new(job, FIRST_PAUSE));
+        Self { result, watch, lines, waiting }
     }
 
-    /// Waits for the result; `None`: the thread panicked, which the hook has told. Safe to cancel.
-    pub async fn done(&mut self) -> Option<T> {
-        let result = (&mut self.result).await.ok();
+    /// Waits for the result. Safe to cancel.
+    ///
+    /// # Errors
+    /// There was no thread for it within a second; or the thread panicked, which the hook has told.
+    pub async fn done(&mut self) -> Result<T, Failure> {
+        while let Some(waiting) = &mut self.waiting {
+            waiting.until.as_mut().await;
+            let pause = waiting.pause.saturating_mul(2).min(LAST_PAUSE);
+            let was_last = waiting.pause >= LAST_PAUSE;
+            let job = Arc::clone(&waiting.job);
+            let started = spawn(&job);
+            self.waiting = started.is_err().then(|| Waiting::new(job, pause));
+            if let Err(error) = started
+                && was_last
+            {
+                return Err(no_thread(&error));
+            }
+        }
+        let result = (&mut self.result).await;
         self.show_lines();
-        result
+        result.map_err(|_| Failure::new(exit::SOFTWARE, "a fault in init itself"))
     }
 
     /// Shows what the work has logged so far.
@@ -96,8 +175,18 @@ impl<T: Send + 'static> OffLoop<T> {
 
     /// Which path it is at.
     pub fn progress(&self) -> &Progress {
-        &self.progress
+        self.watch.progress()
     }
+
+    /// For who gives it up.
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
+    }
+}
+
+/// The boot cannot go on without the work that `what` is done with.
+fn failed(what: &str, failure: Failure) -> End {
+    Failure { text: format!("{what}: {}", failure.text), ..failure }.end()
 }
 
 /// How long work is waited for.
@@ -172,7 +261,7 @@ pub async fn wait_without_shell<T: Send + 'static>(
     loop {
         let signal = tokio::select! {
             biased;
-            result = work.done() => return result.ok_or(End::Failed(exit::SOFTWARE)),
+            result = work.done() => return result.map_err(|failure| failed(what, failure)),
             signal = signals.next() => Some(signal),
             () = clock::until(Some(patience.at())) => None,
         };
@@ -206,7 +295,7 @@ impl Shell {
                 biased;
                 result = work.done() => {
                     self.signals.give_back(others);
-                    return result.ok_or(End::Failed(exit::SOFTWARE));
+                    return result.map_err(|failure| failed(what, failure));
                 }
                 happening = self.next(Some(patience.at())) => happening,
             };

@@ -4,6 +4,7 @@
 
 use crate::client;
 use crate::container::{Container, NEEDS, PATIENCE, kill};
+use crate::support::cgroup::Cgroup;
 use crate::support::{eventually, need};
 use std::fs;
 use std::io::Write as _;
@@ -332,6 +333,35 @@ fn a_reload_that_waits_for_a_dead_file_system_keeps_nothing_else_waiting() {
     eventually("it was restarted", PATIENCE, || status().pid.filter(|_| status().restarts == 1));
     assert_eq!(container.stop(PATIENCE).0, 0);
     container.says("the reload ends here: the container stops", 1);
+    assert_eq!(container.survivors(), [""; 0]);
+}
+
+#[test]
+fn a_reload_without_a_thread_to_be_had_fails_and_the_loop_waits_for_no_file_system() {
+    if !need(&[NEEDS, &["cgroup"]].concat()) {
+        return;
+    }
+    let group = Cgroup::new().unwrap();
+    let config = "[service.web]\ncommand = [\"sleep\", \"1000\"]\nstart-grace = \"1ms\"\n";
+    let enter = group.enter();
+    let script = format!("mount --make-rprivate /\n{DEAD}\nexec \"$@\"");
+    let words: Vec<&str> = enter.iter().map(String::as_str).chain(["sh", "-ec", &script, "sh"]).collect();
+    let mut container = Container::new(config).wrapped(&words).start();
+    let first = container.one("sleep 1000");
+    let socket = socket(&container);
+    client::status(&socket);
+    group.limit_processes(1);
+    container.configure(&format!("writable = [\"@DIR/volume\"]\n{config}"));
+    let outcomes = client::outcomes(&socket, r#""request":"reload""#);
+    assert_eq!(outcomes[0].code, 71, "{outcomes:?}");
+    container.says("reload failed: cannot start a thread for files: resource temporarily unavailable (the limit of processes is reached", 1);
+    // Everything stays as it was, and works as soon as there is room.
+    container.configure(config);
+    group.limit_processes(1000);
+    let outcomes = client::outcomes(&socket, r#""request":"reload""#);
+    assert_eq!(outcomes[0].code, 0, "{outcomes:?}");
+    assert_eq!(container.one("sleep 1000"), first);
+    assert_eq!(container.stop(PATIENCE).0, 0);
     assert_eq!(container.survivors(), [""; 0]);
 }
 

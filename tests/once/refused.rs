@@ -31,7 +31,10 @@ fn without_a_process_to_be_had_it_is_71() {
         let (user, group) = (format!("--reuid={uid}"), format!("--regid={uid}"));
         let wrapper = ["setpriv", &user, &group, "--clear-groups", "prlimit", "--nproc=1"];
         let setup = Setup::new(place, "").through(&wrapper);
-        setup.sh("exit 0").expect(71).says(&["cannot fork", "limit of processes"]);
+        setup
+            .sh("exit 0")
+            .expect(71)
+            .says(&["the configuration: cannot start a thread for files", "limit of processes"]);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::exit;
 use crate::files::{self, Dir, DirId, Kind};
 use crate::runtime::clock::Timeout;
 use crate::runtime::failure::Failure;
-use crate::runtime::off_loop::OffLoop;
+use crate::runtime::off_loop::{OffLoop, is_loop};
 use crate::sys::users::Identity;
 use crate::sys::words;
 use std::ffi::{OsStr, OsString};
@@ -120,7 +120,13 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if !self.kept {
+        if self.kept {
+            return;
+        }
+        if is_loop() {
+            // There was no thread to be had for whoever had it.
+            tracing::debug!("{} stays until the next boot", self.path().display());
+        } else {
             let limit = Timeout::new(REMOVAL);
             remove(&self.parent, &self.name, &self.dir, self.owner.as_ref(), &|| !limit.is_over());
         }

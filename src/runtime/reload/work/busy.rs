@@ -7,7 +7,7 @@ use super::Work;
 use crate::exit;
 use crate::runtime::clock::Timeout;
 use crate::runtime::failure::Failure;
-use crate::runtime::off_loop::{LIMIT, OffLoop, Progress};
+use crate::runtime::off_loop::{LIMIT, OffLoop, Progress, Watch};
 use crate::supervisor::Mono;
 use crate::supervisor::words::Words;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ type Take = Box<dyn FnOnce(&mut Work) -> Result<(), Failure>>;
 /// A thread that is busy.
 pub(super) struct Busy {
     done: Pin<Box<dyn Future<Output = Take>>>,
-    progress: Progress,
+    watch: Watch,
     /// `None`: it has been told already that it takes long.
     timeout: Option<Timeout>,
     /// The thread changes what others see, and so cannot be given up half way.
@@ -32,13 +32,12 @@ impl Busy {
         take: impl FnOnce(&mut Work, T) -> Result<(), Failure> + 'static,
     ) -> Self {
         let mut work = OffLoop::start(work);
-        let progress = work.progress().clone();
+        let watch = work.watch();
         let done = Box::pin(async move {
             let made = work.done().await;
-            let made = made.unwrap_or_else(|| Err(Failure::new(exit::SOFTWARE, "a fault in init itself")));
-            Box::new(move |all: &mut Work| take(all, made?)) as Take
+            Box::new(move |all: &mut Work| take(all, made??)) as Take
         });
-        Self { done, progress, timeout: Some(Timeout::new(LIMIT)), commits: false }
+        Self { done, watch, timeout: Some(Timeout::new(LIMIT)), commits: false }
     }
 
     /// The thread must finish, however long it takes.
@@ -55,6 +54,11 @@ impl Busy {
         self.done.as_mut().await
     }
 
+    /// For who gives it up.
+    pub(super) fn watch(&self) -> Watch {
+        self.watch.clone()
+    }
+
     pub(super) fn deadline(&self) -> Option<Mono> {
         self.timeout.as_ref().map(Timeout::at)
     }
@@ -64,7 +68,7 @@ impl Busy {
         self.timeout.take_if(|timeout| timeout.is_over())?;
         let text = format!(
             "{} has not answered within {}: often a network file system such as EFS or NFS",
-            self.progress.shown(),
+            self.watch.progress().shown(),
             Words(LIMIT)
         );
         if self.commits {
