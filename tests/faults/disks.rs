@@ -10,6 +10,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 /// A container whose namespace is changed by `script` before init starts.
 fn changed(config: &str, script: &str) -> Container {
@@ -449,6 +450,46 @@ fn a_look_for_changes_beside_a_dead_file_system_keeps_nothing_else_waiting() {
     assert_eq!(container.survivors(), [""; 0]);
 }
 
+/// A disk of its own at @DIR/state, which [`freeze`] can freeze.
+const DISK: &str = "mkdir -p @DIR/state; truncate -s 8M @DIR/disk; mkfs.ext4 -q @DIR/disk; mount -o loop @DIR/disk @DIR/state";
+
+/// `-f` freezes the disk, `-u` thaws it.
+fn freeze(container: &Container, how: &str) {
+    let (pid, state) = (container.pid().to_string(), format!("{}/state", container.dir()));
+    let freeze = ["-t", &pid, "-m", "fsfreeze", how, &state];
+    assert!(Command::new("nsenter").args(freeze).status().unwrap().success());
+}
+
+/// Lasts as long as a file system may take until it is given up.
+#[test]
+fn while_a_thread_that_was_given_up_hangs_there_is_no_other() {
+    if !need(&[NEEDS, &["nsenter", "fsfreeze", "mkfs.ext4"]].concat()) {
+        return;
+    }
+    let config = FETCHES.replace("format", "refresh = \"1s\"\nformat");
+    let mut container = changed(&config, DISK).script("source", "A=1\n").start();
+    container.one("sleep 1000");
+    freeze(&container, "-f");
+    eventually("the look is given up", Duration::from_secs(90), || {
+        container.errors().contains("state has not answered within").then_some(())
+    });
+    let words = "cannot refresh: an earlier reload or refresh still waits for";
+    container.says(words, 1);
+    let outcomes = client::outcomes(&socket(&container), r#""request":"reload""#);
+    assert_eq!(outcomes[0].code, 124, "{outcomes:?}");
+    assert!(outcomes[0].text.contains("nothing is reloaded or refreshed until that answers"), "{outcomes:?}");
+    let tasks = fs::read_dir(format!("/proc/{}/task", container.pid())).unwrap().flatten();
+    let comms = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    assert_eq!(comms.filter(|comm| comm.trim() == "files").count(), 1);
+    assert_eq!(container.errors().matches(words).count(), 1);
+    freeze(&container, "-u");
+    container.says("reloads and refreshes are possible again", 1);
+    let outcomes = client::outcomes(&socket(&container), r#""request":"reload""#);
+    assert_eq!(outcomes[0].code, 0, "{outcomes:?}");
+    assert_eq!(container.stop(PATIENCE).0, 0);
+    assert_eq!(container.survivors(), [""; 0]);
+}
+
 #[test]
 fn a_reload_that_cannot_place_its_files_for_a_while_keeps_nothing_else_waiting() {
     if !need(&[NEEDS, &["nsenter", "fsfreeze", "mkfs.ext4"]].concat()) {
@@ -458,8 +499,7 @@ fn a_reload_that_cannot_place_its_files_for_a_while_keeps_nothing_else_waiting()
         "{}[[boot]]\nname = \"freeze\"\ncommand = [\"sh\", \"-c\", \"test ! -e @DIR/reloads || fsfreeze -f @DIR/state\"]\n",
         FETCHES
     );
-    let disk = "mkdir -p @DIR/state; truncate -s 8M @DIR/disk; mkfs.ext4 -q @DIR/disk; mount -o loop @DIR/disk @DIR/state";
-    let mut container = changed(&config, disk).script("source", "A=1\n").start();
+    let mut container = changed(&config, DISK).script("source", "A=1\n").start();
     let first = container.one("sleep 1000");
     fs::write(container.file("source"), "A=2\n").unwrap();
     fs::write(container.file("reloads"), "").unwrap();
@@ -471,9 +511,7 @@ fn a_reload_that_cannot_place_its_files_for_a_while_keeps_nothing_else_waiting()
     container.signal("HUP");
     container.says("a reload is under way: another one follows", 1);
     fs::remove_file(container.file("reloads")).unwrap();
-    let (pid, state) = (container.pid().to_string(), format!("{}/state", container.dir()));
-    let thaw = ["-t", &pid, "-m", "fsfreeze", "-u", &state];
-    assert!(Command::new("nsenter").args(thaw).status().unwrap().success());
+    freeze(&container, "-u");
     container.says("reloaded in", 2);
     let env = fs::read_to_string(within(&container, "state/.env")).unwrap();
     assert_eq!(env, "A=2\n");

@@ -11,12 +11,14 @@
 //! | `stage.rs` | files that wait beside their places |
 //! | `scratch.rs` | the directories of both, and of a generation of caches |
 //! | `merge.rs` | PURE: the new plan in the place of the old one |
+//! | `hung.rs` | threads that were given up: nothing begins while one of them hangs |
 //! | `refresh.rs` | when which file is looked at |
 //!
 //! A *generation* is a directory of caches that the boot steps of one reload wrote. Laravel's `config:cache` and `view:cache`
 //! clear before they write, and opcache does not look again at a file that it has: so each reload writes to paths
 //! of its own.
 
+mod hung;
 mod merge;
 mod refresh;
 mod scratch;
@@ -35,6 +37,7 @@ use crate::config::plan::{OnChange, Plan, Signal};
 use crate::control::protocol::Phase;
 use crate::exit;
 use crate::supervisor::Mono;
+use hung::Hung;
 use refresh::Refresh;
 use scratch::Scratch;
 use std::collections::BTreeSet;
@@ -101,6 +104,7 @@ pub struct Reloads {
     old: Vec<Old>,
     /// Removals of what is not used any more.
     discarded: Vec<OffLoop<()>>,
+    hung: Hung,
     /// Variables that PHP-FPM's drop-in spells out, since its master may run with other values.
     literals: BTreeSet<String>,
     first: Rc<Plan>,
@@ -119,6 +123,7 @@ impl Reloads {
             generation: None,
             old: Vec::new(),
             discarded: Vec::new(),
+            hung: Hung::default(),
             literals: BTreeSet::new(),
             first: Rc::clone(&shell.plan),
         }
@@ -150,7 +155,10 @@ impl Reloads {
         self.begin(shell, why)
     }
 
-    fn begin(&mut self, shell: &Shell, why: Why) -> Option<Change> {
+    fn begin(&mut self, shell: &mut Shell, why: Why) -> Option<Change> {
+        if let Some(failure) = self.hung.refuse() {
+            return self.failed(shell, &why, &failure);
+        }
         match &why {
             Why::Asked(who) => tracing::info!("{who}: reloading"),
             Why::Changed(what) => tracing::info!("{what} changed: reloading"),
@@ -198,6 +206,9 @@ impl Reloads {
             if files.is_empty() {
                 return None;
             }
+            if let Some(failure) = self.hung.refuse() {
+                return self.complain(shell, &failure);
+            }
             tracing::debug!(
                 "looking whether {} changed",
                 work::list(files.iter().map(|file| file.path.as_path()))
@@ -227,7 +238,13 @@ impl Reloads {
     /// Forgets what goes on, with all that it has made and nobody uses.
     fn discard(&mut self) {
         if let Some(work) = self.work.take() {
-            self.discarded.extend(work.discard());
+            let given_up = work.watch();
+            let discarded = work.discard();
+            if let Some(watch) = given_up {
+                // What removes the rest may hang at the same place.
+                self.hung.push([Some(watch), discarded.as_ref().map(OffLoop::watch)]);
+            }
+            self.discarded.extend(discarded);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::runtime::env::Environment;
 use crate::runtime::failure::Failure;
 use crate::runtime::fetching::Fetching;
 use crate::runtime::fpm::StatusPage;
-use crate::runtime::off_loop::OffLoop;
+use crate::runtime::off_loop::{OffLoop, Watch};
 use crate::runtime::shell::{Origin, Shell};
 use crate::runtime::stepping::Stepping;
 use crate::runtime::verify::{self, Check, Stamp};
@@ -204,6 +204,11 @@ impl Work {
     /// Files are being put into their places.
     pub fn commits(&self) -> bool {
         self.busy.as_ref().is_some_and(Busy::is_commit)
+    }
+
+    /// The thread that works on it.
+    pub fn watch(&self) -> Option<Watch> {
+        self.busy.as_ref().map(Busy::watch)
     }
 
     /// Removes what it has made and nobody uses, on a thread; `None`: there is nothing.
