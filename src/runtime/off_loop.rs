@@ -14,7 +14,7 @@ use super::signals::Signals;
 use crate::exit;
 use crate::supervisor::Mono;
 use crate::supervisor::words::Words;
-use crate::sys::words;
+use crate::sys::{shortage, words};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -112,12 +112,8 @@ fn spawn(job: &Arc<Mutex<Option<Job>>>) -> io::Result<()> {
 
 /// Why work could not begin.
 fn no_thread(error: &io::Error) -> Failure {
-    let why = match error.raw_os_error() {
-        Some(libc::EAGAIN) => " (the limit of processes is reached: pids cgroup or nproc)",
-        Some(libc::ENOMEM) => " (the container's memory is used up)",
-        _ => "",
-    };
-    Failure::new(exit::OS, format!("cannot start a thread for files: {}{why}", words(error)))
+    let text = format!("cannot start a thread for files: {}{}", words(error), shortage(error));
+    Failure::new(exit::OS, text)
 }
 
 /// This is the event loop's thread, where nothing may wait for a file system.

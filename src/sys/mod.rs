@@ -94,6 +94,16 @@ pub fn words(error: &io::Error) -> String {
     }
 }
 
+/// What follows [`words`] where no process or thread could be made: which limit it is. Nothing for other errors.
+pub fn shortage(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => " (the limit of processes is reached: pids cgroup or nproc)",
+        Some(libc::ENOMEM) => " (the container's memory is used up)",
+        Some(libc::EMFILE | libc::ENFILE) => " (raise the nofile limit)",
+        _ => "",
+    }
+}
+
 /// The words for an error number, such as `permission denied`.
 pub(crate) fn errno_words(errno: i32) -> String {
     let text = io::Error::from_raw_os_error(errno).to_string();

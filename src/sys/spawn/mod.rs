@@ -28,7 +28,7 @@ pub use fault::{Context, ExecFault, Stage};
 
 use super::oom;
 use super::users::Identity;
-use super::{Pid, words};
+use super::{Pid, shortage, words};
 use crate::config::plan::Signal;
 use crate::exit;
 use lookup::Wanted;
@@ -256,15 +256,7 @@ impl fmt::Display for SpawnError {
             Self::NotExecutable { program, why } => write!(f, "cannot execute {program:?}: {why}"),
             Self::Invalid { program, why } => write!(f, "cannot start {program:?}: {why}"),
             Self::Refused { program, step, source } => {
-                write!(f, "cannot start {program:?}: cannot {step}: {}", words(source))?;
-                match source.raw_os_error() {
-                    Some(libc::EAGAIN) => {
-                        f.write_str(" (the limit of processes is reached: pids cgroup or nproc)")
-                    }
-                    Some(libc::ENOMEM) => f.write_str(" (the container's memory is used up)"),
-                    Some(libc::EMFILE | libc::ENFILE) => f.write_str(" (raise the nofile limit)"),
-                    _ => Ok(()),
-                }
+                write!(f, "cannot start {program:?}: cannot {step}: {}{}", words(source), shortage(source))
             }
         }
     }
