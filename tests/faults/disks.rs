@@ -357,11 +357,11 @@ fn a_reload_without_a_thread_to_be_had_fails_and_the_loop_waits_for_no_file_syst
     assert_eq!(outcomes[0].code, 71, "{outcomes:?}");
     container.says("reload failed: cannot start a thread for files: resource temporarily unavailable (the limit of processes is reached", 1);
     // Everything stays as it was, and works as soon as there is room.
+    assert_eq!(container.one("sleep 1000"), first);
     container.configure(config);
     group.limit_processes(1000);
     let outcomes = client::outcomes(&socket, r#""request":"reload""#);
     assert_eq!(outcomes[0].code, 0, "{outcomes:?}");
-    assert_eq!(container.one("sleep 1000"), first);
     assert_eq!(container.stop(PATIENCE).0, 0);
     assert_eq!(container.survivors(), [""; 0]);
 }
