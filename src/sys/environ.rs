@@ -12,11 +12,14 @@ use super::Pid;
 use super::identity::as_user;
 use super::kernel;
 use super::users::Users;
+use nix::poll::{PollTimeout, poll};
 use std::fs::File;
 use std::io::{self, Read as _};
 
 /// So much of an environment is looked at. Linux allows a quarter of the stack limit, 2 MiB by default.
-const MAX_ENVIRON: u64 = 256 << 10;
+const MAX_ENVIRON: usize = 256 << 10;
+/// How often a process is looked at, a millisecond apart, that seems to have no variable at all.
+const LOOKS: u32 = 8;
 
 /// The ids of a process: real, effective and saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,9 +63,19 @@ impl Ids {
 /// # Errors
 /// The process is gone, or may not be looked into.
 pub fn variable(pid: Pid, ids: &Ids, name: &str) -> io::Result<Option<Vec<u8>>> {
-    let mut environment = Vec::new();
-    open(pid, ids)?.take(MAX_ENVIRON).read_to_end(&mut environment)?;
-    Ok(find(&environment, name).map(<[u8]>::to_vec))
+    // What is opened before an execve(2) and read after it is the memory that is gone, and within one the new memory has no
+    // environment yet (fs/proc/base.c, environ_read; fs/binfmt_elf.c, create_elf_tables): nothing is read, and no error comes.
+    for _ in 0..LOOKS {
+        // In one call: between two of them it may execute something else.
+        let mut environment = vec![0; MAX_ENVIRON];
+        let length = open(pid, ids)?.read(&mut environment)?;
+        if length > 0 {
+            return Ok(find(environment.get(..length).unwrap_or_default(), name).map(<[u8]>::to_vec));
+        }
+        // Nothing tells when it is over. Few processes have an environment without any variable.
+        let _ = poll(&mut [], PollTimeout::from(1_u8));
+    }
+    Ok(None)
 }
 
 fn open(pid: Pid, ids: &Ids) -> io::Result<File> {
@@ -105,6 +118,31 @@ mod tests {
         assert_eq!((ids.uid, ids.gid), ([33, 33, 0], [33, 34, 35]));
         assert!(ids.may_be_signalled_by(33) && ids.may_be_signalled_by(0) && !ids.may_be_signalled_by(34));
         assert_eq!(Ids::parse("Uid:\t1\t2\n"), None);
+    }
+
+    /// A search that met a daemon within its execve took it for nobody's.
+    #[test]
+    fn a_variable_is_seen_also_while_its_process_executes_programs() {
+        const AGAIN: &str = r#"[ "$1" = 0 ] || exec sh -c "$2" sh $(($1 - 1)) "$2""#;
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", AGAIN, "sh", "1000", AGAIN])
+            .env_clear()
+            .env("MARK", "x")
+            .env("PATH", "/usr/bin:/bin")
+            .spawn()
+            .unwrap();
+        let pid = Pid::new(child.id().try_into().unwrap()).unwrap();
+        let ids = Ids::of(pid).unwrap();
+        let mut unseen = 0;
+        while child.try_wait().unwrap().is_none() {
+            match variable(pid, &ids, "MARK") {
+                Ok(Some(found)) => assert_eq!(found, b"x"),
+                Ok(None) => unseen += 1,
+                Err(_) => {}
+            }
+        }
+        // Once it has ended, until it is waited for.
+        assert!(unseen <= 1, "{unseen}");
     }
 
     #[test]
