@@ -95,7 +95,8 @@ fn each_overlap_does_as_it_says() {
         assert_eq!(abreast(&log), most, "{overlap}\n{log}");
         assert_eq!(container.stop(PATIENCE).0, 0);
     }
-    let mut container = begin("replace");
+    // One that would never end by itself, however late it is replaced.
+    let mut container = Container::new(&config("replace").replace("sleep 1.4", "sleep 1000")).start();
     container.says("begins", 3);
     assert!(!container.log().contains("ends"), "{}", container.log());
     container.says("the next run replaces it", 2);
