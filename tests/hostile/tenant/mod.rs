@@ -77,6 +77,7 @@ const FILES: &[Action] = &[
     (9, "put back", swap::put_back),
     (1, "file system filled", fill::blocks),
     (1, "inodes used up", fill::inodes),
+    (2, "generation filled", fill::generation),
 ];
 
 /// For the moment between two system calls of init.
