@@ -3,6 +3,7 @@
 //! A service's own keys win over all of it. Nothing is known of a program behind a wrapper (`sh -c`, `env`).
 
 use crate::config::plan::{Signal, StopScope};
+use std::path::Path;
 
 /// How a program behaves.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ static SUPERCRONIC: Habit = habit("supercronic", Signal::TERM, "jobs");
 
 /// What is known of the program of a command.
 pub fn habit_of(command: &[String]) -> Option<&'static Habit> {
-    let program = command.first()?.rsplit('/').next()?;
+    let program = file_name(command.first()?);
     let version = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit() || b".-".contains(&byte));
     match program {
         "nginx" | "openresty" => Some(&NGINX),
@@ -71,10 +72,15 @@ pub fn habit_of(command: &[String]) -> Option<&'static Habit> {
     }
 }
 
-/// The command of `php … artisan COMMAND`.
-fn artisan(command: &[String]) -> Option<&str> {
-    let at = command.iter().position(|word| word == "artisan" || word.ends_with("/artisan"))?;
-    command.get(at.saturating_add(1)).map(String::as_str)
+/// The command after `artisan`, such as `queue:work`.
+pub fn artisan(command: &[String]) -> Option<&str> {
+    let at = command.iter().position(|word| file_name(word) == "artisan")?;
+    command.get(at.checked_add(1)?..)?.iter().map(String::as_str).find(|word| !word.starts_with('-'))
+}
+
+/// The last part of a path.
+pub fn file_name(word: &str) -> &str {
+    Path::new(word).file_name().and_then(|name| name.to_str()).unwrap_or(word)
 }
 
 #[cfg(test)]
@@ -95,6 +101,7 @@ mod tests {
                 Some("Horizon"),
             ),
             ("php artisan octane:start", Some("Octane")),
+            ("php artisan --no-ansi horizon", Some("Horizon")),
             ("frankenphp run", Some("FrankenPHP")),
             ("php artisan queue:work", None),
             ("php artisan horizon:purge", None),

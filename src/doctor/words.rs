@@ -1,13 +1,7 @@
 //! What a command of the plan is.
 
 use crate::config::plan::{Plan, ServicePlan};
-use std::path::Path;
-
-/// The command after `artisan`, such as `queue:work`.
-pub fn artisan(command: &[String]) -> Option<&str> {
-    let at = command.iter().position(|word| file_name(word) == "artisan")?;
-    command.get(at.checked_add(1)?..)?.iter().map(String::as_str).find(|word| !word.starts_with('-'))
-}
+pub use crate::config::programs::{artisan, file_name};
 
 /// `--name=value` or `--name value`.
 pub fn option<'a>(command: &'a [String], name: &str) -> Option<&'a str> {
@@ -33,11 +27,6 @@ pub fn connection(command: &[String]) -> Option<&str> {
     let at = command.iter().position(|word| word == "queue:work")?;
     let rest = command.get(at.checked_add(1)?..)?;
     rest.iter().map(String::as_str).find(|word| !word.starts_with('-') && !word.is_empty())
-}
-
-/// The last part of a path.
-pub fn file_name(word: &str) -> &str {
-    Path::new(word).file_name().and_then(|name| name.to_str()).unwrap_or(word)
 }
 
 pub fn is_fpm(service: &ServicePlan) -> bool {
