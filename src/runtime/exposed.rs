@@ -3,7 +3,7 @@
 //! The state directory is another matter ([`super::state_dir`]): what init puts there itself must be safe, and is refused
 //! otherwise. These files are the image's, and an image that worked goes on working, with a warning.
 
-use super::env::{Environment, Variables};
+use super::env::Environment;
 use super::fpm;
 use super::needs::identity;
 use crate::config::plan::{Plan, ServicePlan};
@@ -54,8 +54,7 @@ fn read_by_root(plan: &Plan, own_uid: u32) -> Vec<(String, PathBuf)> {
     let mut all: Vec<(String, PathBuf)> = by_init.map(|path| ("init".to_owned(), path.clone())).collect();
     for service in plan.services.iter().filter(|service| is_root(service.user.as_deref())) {
         let reader = format!("service \"{}\"", service.name);
-        let env = environment.of(None, &service.env);
-        all.extend(of_service(service, &env).into_iter().map(|path| (reader.clone(), path)));
+        all.extend(of_service(service, &environment).into_iter().map(|path| (reader.clone(), path)));
     }
     for path in &plan.crontabs {
         // A file with a column for the user can name root.
@@ -70,13 +69,14 @@ fn is_plain(path: &Path) -> bool {
     !path.starts_with("/dev") && !path.starts_with("/proc")
 }
 
-fn of_service(service: &ServicePlan, env: &Variables) -> Vec<PathBuf> {
+fn of_service(service: &ServicePlan, environment: &Environment) -> Vec<PathBuf> {
     if is_fpm(service) {
         let named = fpm::config_of(&service.command)
             .or_else(|| service.fpm.as_ref().and_then(|fpm| fpm.config.clone()));
         let main = named.or_else(fpm::find_config);
+        let env = environment.of(None, &service.env);
         return main.map_or_else(Vec::new, |main| {
-            fpm::scan(&main, &service.command, env).sources.into_iter().collect()
+            fpm::scan(&main, &service.command, &env).sources.into_iter().collect()
         });
     }
     match service.command.first() {
