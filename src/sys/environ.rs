@@ -65,9 +65,9 @@ impl Ids {
 pub fn variable(pid: Pid, ids: &Ids, name: &str) -> io::Result<Option<Vec<u8>>> {
     // What is opened before an execve(2) and read after it is the memory that is gone, and within one the new memory has no
     // environment yet (fs/proc/base.c, environ_read; fs/binfmt_elf.c, create_elf_tables): nothing is read, and no error comes.
+    let mut environment = vec![0; MAX_ENVIRON];
     for _ in 0..LOOKS {
         // In one call: between two of them it may execute something else.
-        let mut environment = vec![0; MAX_ENVIRON];
         let length = open(pid, ids)?.read(&mut environment)?;
         if length > 0 {
             return Ok(find(environment.get(..length).unwrap_or_default(), name).map(<[u8]>::to_vec));
