@@ -16,6 +16,7 @@ mod scan;
 use super::env::INSTANCE;
 use crate::config::plan::FpmPlan;
 use crate::files;
+use scan::list;
 pub use scan::{Scan, scan};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -54,10 +55,6 @@ pub fn find_config() -> Option<PathBuf> {
     places.extend(versioned("/etc/php", "fpm/php-fpm.conf"));
     places.extend(versioned("/etc", "php-fpm.conf"));
     places.into_iter().find(|path| files::is_file(path))
-}
-
-fn list(dir: &Path) -> Vec<PathBuf> {
-    files::list(dir).unwrap_or_default().into_iter().map(|name| dir.join(name)).collect()
 }
 
 /// Where to reach what FPM calls `listen`: `9000` and `0.0.0.0:9000` are everywhere, so here.

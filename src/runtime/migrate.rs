@@ -22,6 +22,7 @@ use crate::exit;
 use crate::logs::format::Label;
 use crate::supervisor::ExitStatus;
 use crate::supervisor::words::Words;
+use lock_table::is_isolated;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -198,10 +199,6 @@ fn judge(attempt: &Attempt, plan: &MigratePlan, command: &[String], output: &Tai
 
 fn why(gone: &Gone) -> String {
     failure(gone).unwrap_or_default()
-}
-
-fn is_isolated(word: &str) -> bool {
-    word == "--isolated" || word.starts_with("--isolated=")
 }
 
 fn isolated(command: &[String]) -> bool {

@@ -192,7 +192,7 @@ fn glob(path: &Path) -> Vec<PathBuf> {
         return Vec::new();
     };
     let Some((head, tail)) = name.split_once('*') else { return vec![path.to_owned()] };
-    let mut files: Vec<PathBuf> = super::list(dir)
+    let mut files: Vec<PathBuf> = list(dir)
         .into_iter()
         .filter(|file| {
             let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -203,6 +203,11 @@ fn glob(path: &Path) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+/// What is in a directory; nothing where it cannot be listed.
+pub(super) fn list(dir: &Path) -> Vec<PathBuf> {
+    files::list(dir).unwrap_or_default().into_iter().map(|name| dir.join(name)).collect()
 }
 
 #[cfg(test)]

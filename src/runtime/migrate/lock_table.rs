@@ -5,7 +5,6 @@
 //! which is short: `0001_01_01_000001_create_cache_table.php` of Laravel's skeleton, or what `artisan cache:table` wrote. That
 //! one is run alone, and then the whole under the lock.
 
-use super::is_isolated;
 use super::tail::Missing;
 use crate::files::{self, Owner};
 use std::path::Path;
@@ -52,6 +51,11 @@ fn migration(dir: &Path, missing: &Missing) -> Option<String> {
             Missing::Database => is_lock_table(word),
         })
     })
+}
+
+/// The option of `migrate` that asks for the lock.
+pub(super) fn is_isolated(word: &str) -> bool {
+    word == "--isolated" || word.starts_with("--isolated=")
 }
 
 fn is_lock_table(word: &str) -> bool {
